@@ -1,0 +1,1 @@
+"""Ciphers and the kernels under them."""

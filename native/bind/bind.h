@@ -1,0 +1,12 @@
+// One bind_* function per kernel family; module.cpp calls them all.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace vflnative::bind {
+
+void bind_cpu(nanobind::module_& module);
+void bind_paillier(nanobind::module_& module);
+void bind_curve25519(nanobind::module_& module);
+
+}  // namespace vflnative::bind
