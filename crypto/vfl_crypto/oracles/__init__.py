@@ -1,0 +1,1 @@
+"""Foreign implementations behind `LinearScheme`: for tests, interop and benchmarks."""

@@ -1,0 +1,143 @@
+"""Plaintext float64 behind `LinearScheme`. PROTECTS NOTHING: for tests, plans and comparisons.
+
+It keeps every rule that a real cipher keeps: keys must match, `fresh` marks what may leave, values
+come out through the door alone, rounded and counted. So a protocol that runs on the mock runs on a
+cipher, and the difference between the two runs is the cipher's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import numpy as np
+
+from vfl_crypto.errors import CryptoError, KeyMismatchError, ReleaseError, WireError
+from vfl_crypto.fixedpoint import require_below
+from vfl_crypto.linear import Ciphertext, SchemeInfo
+from vfl_crypto.release import MAX_SIGNIFICANT_BITS, Decrypted, Door, Released
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PREFIX: Final = b"mock-public-1:"
+_ID_BYTES: Final = 32
+_RANGE_BITS: Final = 1000  # any finite value of a sane size
+
+
+class MockEncryptor:
+    """See `linear.Encryptor`. The body of a ciphertext is the values themselves."""
+
+    def __init__(self, key_id: str) -> None:
+        self._key_id = key_id
+
+    @property
+    def info(self) -> SchemeInfo:
+        return SchemeInfo("mock", "plaintext: protects nothing", 0, self._key_id)
+
+    def encrypt(self, values: NDArray[np.float64], onto: Ciphertext | None = None) -> Ciphertext:
+        body = require_below(values, _RANGE_BITS)
+        if body.ndim != 1:
+            raise KeyMismatchError(f"encrypt takes one dimension; got shape {body.shape}")
+        if onto is None:
+            return self._ciphertext(body.copy(), "rows", fresh=True)
+        held = self.check(onto)
+        if onto.count != len(body):
+            raise KeyMismatchError(f"{len(body)} values onto a ciphertext of {onto.count}")
+        return self._ciphertext(held + body, onto.layout, fresh=True)
+
+    def add(self, left: Ciphertext, right: Ciphertext) -> Ciphertext:
+        first, second = self.check(left), self.check(right)
+        if (left.count, left.layout) != (right.count, right.layout):
+            raise KeyMismatchError(
+                f"cannot add {left.count} {left.layout} and {right.count} {right.layout}"
+            )
+        return self._ciphertext(first + second, left.layout, fresh=False)
+
+    def rmatmul(self, plain: NDArray[np.float64], ciphertext: Ciphertext) -> Ciphertext:
+        held = self.check(ciphertext)
+        plain = require_below(plain, _RANGE_BITS, "an entry of the matrix")
+        if ciphertext.layout != "rows" or plain.ndim != 2 or len(plain) != ciphertext.count:
+            raise KeyMismatchError(
+                f"a matrix of shape {plain.shape} does not fit "
+                f"{ciphertext.count} {ciphertext.layout}"
+            )
+        return self._ciphertext(plain.T @ held, "sums", fresh=False)
+
+    def check(self, ciphertext: Ciphertext) -> NDArray[np.float64]:
+        """The values. Raises `KeyMismatchError` for another key, scale, dtype or shape."""
+        body = ciphertext.body
+        if ciphertext.scheme != "mock" or ciphertext.key_id != self._key_id:
+            raise KeyMismatchError("the ciphertext belongs to another key; use the current one")
+        if (
+            ciphertext.scale_bits != 0
+            or ciphertext.layout not in ("rows", "sums")
+            or body.dtype != np.float64
+            or body.shape != (ciphertext.count,)
+        ):
+            raise KeyMismatchError("not a ciphertext of the mock: its scale or shape is another")
+        return body.astype(np.float64)
+
+    def _ciphertext(self, body: NDArray[np.generic], layout: str, *, fresh: bool) -> Ciphertext:
+        return Ciphertext("mock", self._key_id, 0, len(body), body, layout, fresh)
+
+
+class MockKeyHolder:
+    """See `linear.KeyHolder`."""
+
+    def __init__(self, openings: int) -> None:
+        self._encryptor = MockEncryptor(secrets.token_hex(_ID_BYTES))
+        self._door = Door(openings)
+        self._open = True
+
+    def __reduce__(self) -> NoReturn:
+        raise ReleaseError("a key holder is never pickled or copied")
+
+    @property
+    def encryptor(self) -> MockEncryptor:
+        return self._encryptor
+
+    @property
+    def public_key(self) -> bytes:
+        return _PREFIX + self._encryptor.info.key_id.encode()
+
+    @property
+    def openings_left(self) -> int:
+        return self._door.left
+
+    def decrypt(self, ciphertext: Ciphertext) -> Decrypted:
+        values = self._encryptor.check(ciphertext)
+        if not self._open:
+            raise CryptoError("this key was closed; generate a new one")
+        return Decrypted(values)
+
+    def release(
+        self,
+        decrypted: Decrypted,
+        significant_bits: int = MAX_SIGNIFICANT_BITS,
+        quantum: float = 0.0,
+    ) -> Released:
+        return self._door.release(decrypted, significant_bits, quantum)
+
+    def close(self) -> None:
+        self._open = False
+
+
+class MockScheme:
+    """No cipher at all. `openings` is the door's budget per key."""
+
+    name = "mock"
+    protects = False
+
+    def __init__(self, openings: int = 1 << 16) -> None:
+        self._openings = openings
+
+    def generate(self) -> MockKeyHolder:
+        return MockKeyHolder(self._openings)
+
+    def encryptor(self, public_key: bytes) -> MockEncryptor:
+        """Raises `WireError` for bytes that are no public key of the mock."""
+        key_id = public_key.removeprefix(_PREFIX)
+        if len(public_key) != len(_PREFIX) + 2 * _ID_BYTES or key_id.strip(b"0123456789abcdef"):
+            raise WireError("not a public key of the mock")
+        return MockEncryptor(key_id.decode())

@@ -1,0 +1,309 @@
+"""The CKKS scheme computes X^T d, keeps keys apart, and survives foreign words."""
+
+import math
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vfl_crypto.errors import (
+    CryptoError,
+    EncodingOverflowError,
+    InsecureParametersError,
+    KeyMismatchError,
+    ReleaseBudgetError,
+    ReleaseError,
+    WireError,
+)
+from vfl_crypto.oracles.ckks_noise import CkksParameters
+from vfl_crypto.oracles.tenseal import CkksPublic, CkksScheme
+
+SCHEME = CkksScheme()
+HOLDER = SCHEME.generate()
+OTHER = SCHEME.generate()
+PUBLIC = SCHEME.encryptor(HOLDER.public_key)
+P = CkksParameters()
+
+
+def tolerance(ciphertext, terms=1):
+    """Seven deviations of a departed result before the door's flood."""
+    layout = PUBLIC.check(ciphertext)
+    return 7 * terms * P.flood(P.sums_deviation(layout.classes, layout.total))
+
+
+def problem(rows, features, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, features)), rng.normal(size=rows), rng.normal(size=features) * 9
+
+
+def opened(ciphertext):
+    return HOLDER.decrypt(ciphertext)._values
+
+
+@pytest.mark.parametrize(
+    ("rows", "features"),
+    [(1, 1), (1, 40), (2, 3), (3, 40), (100, 7), (1024, 9), (2047, 4), (2048, 5), (2049, 5),
+     (4096, 10), (4097, 1), (10000, 12)],
+)  # fmt: skip
+def test_a_departed_product_is_the_matrix_product_plus_the_added_values(rows, features):
+    X, d, v = problem(rows, features)
+    product = PUBLIC.rmatmul(X, PUBLIC.encrypt(d))
+    departed = PUBLIC.encrypt(v, onto=product)
+    assert np.abs(opened(departed) - (X.T @ d + v)).max() < tolerance(departed)
+    released = HOLDER.release(HOLDER.decrypt(departed)).values
+    quantum = 2.0 ** (math.frexp(np.abs(released).max())[1] - 16)
+    assert np.abs(released - (X.T @ d + v)).max() < 2 * tolerance(departed) + quantum
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows=st.integers(1, 10000), features=st.integers(1, 40), seed=st.integers(0, 2**32 - 1))
+def test_every_shape_multiplies_like_numpy(rows, features, seed):
+    X, d, _ = problem(rows, features, seed)
+    product = PUBLIC.rmatmul(X, PUBLIC.encrypt(d))
+    layout = PUBLIC.check(product)
+    bound = 7 * P.sums_deviation(layout.classes, layout.total) + 2**-44 * rows
+    assert product.count == features
+    assert np.abs(opened(product) - X.T @ d).max() < bound
+
+
+@given(rows=st.integers(1, 5000), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_rows_decrypt_to_what_was_encrypted_and_added(rows, seed):
+    _, d, _ = problem(rows, 1, seed)
+    total = PUBLIC.add(PUBLIC.encrypt(d), PUBLIC.encrypt(3 * d))
+    again = PUBLIC.encrypt(d, onto=total)
+    bound = 7 * P.rows_deviation() + 2**-46
+    assert np.abs(opened(total) - 4 * d).max() < bound
+    assert np.abs(opened(again) - 5 * d).max() < bound
+
+
+def test_results_of_several_parties_add_up():
+    X, d, v = problem(300, 6)
+    c = PUBLIC.encrypt(d)
+    both = PUBLIC.add(PUBLIC.rmatmul(X, c), PUBLIC.rmatmul(2 * X, c))
+    departed = PUBLIC.encrypt(v, onto=both)
+    assert np.abs(opened(departed) - (3 * X.T @ d + v)).max() < tolerance(departed)
+
+
+def test_a_matrix_with_zero_columns_gives_zeros():
+    _, d, v = problem(5000, 3)
+    X = np.zeros((5000, 3))
+    product = PUBLIC.rmatmul(X, PUBLIC.encrypt(d))
+    assert np.array_equal(opened(product), np.zeros(3))
+    departed = PUBLIC.encrypt(v, onto=product)
+    assert np.abs(opened(departed) - v).max() < tolerance(departed)
+    X[4999, 1] = 2.0  # all zero in the first blocks only
+    assert np.abs(opened(PUBLIC.rmatmul(X, PUBLIC.encrypt(d))) - X.T @ d).max() < 1e-6
+
+
+def test_the_largest_admitted_values_do_not_overflow():
+    """Sixteen of the largest vectors in one sum, the largest columns, the largest addend."""
+    rows = 2048
+    d = np.full(rows, 2.0**P.value_bits - 2**-20)
+    X = np.full((rows, 4), 2.0**P.column_bits)
+    total = PUBLIC.encrypt(d)
+    for _ in range(14):
+        total = PUBLIC.add(total, PUBLIC.encrypt(d))
+    total = PUBLIC.encrypt(d, onto=total)
+    product = PUBLIC.rmatmul(X, total)
+    top = rows * (2.0 ** (P.integer_bits + P.column_bits) - 2**-20)
+    departed = PUBLIC.encrypt(np.full(4, top), onto=product)
+    assert np.abs(opened(departed) - (16 * X.T @ d + top)).max() < tolerance(departed)
+
+
+def test_a_sum_that_could_leave_the_range_is_refused():
+    c = PUBLIC.encrypt(np.ones(3))
+    for _ in range(4):
+        c = PUBLIC.add(c, c)
+    for refused in (lambda: PUBLIC.add(c, c), lambda: PUBLIC.encrypt(np.ones(3), onto=c)):
+        with pytest.raises(EncodingOverflowError, match=r"(17|32) ciphertexts"):
+            refused()
+    product = PUBLIC.rmatmul(np.ones((3, 2)), c)
+    four = PUBLIC.add(PUBLIC.add(product, product), PUBLIC.add(product, product))
+    with pytest.raises(EncodingOverflowError, match="5 ciphertexts"):
+        PUBLIC.encrypt(np.ones(2), onto=four)
+
+
+def test_only_what_encrypt_made_is_fresh():
+    X, d, v = problem(10, 2)
+    c = PUBLIC.encrypt(d)
+    product = PUBLIC.rmatmul(X, c)
+    assert c.fresh and PUBLIC.encrypt(d, onto=c).fresh and PUBLIC.encrypt(v, onto=product).fresh
+    assert not (product.fresh or PUBLIC.add(c, c).fresh or PUBLIC.add(product, product).fresh)
+
+
+def test_the_same_values_never_encrypt_to_the_same_words():
+    first, second = PUBLIC.encrypt(np.ones(4)), PUBLIC.encrypt(np.ones(4))
+    assert not (first.body == second.body).any()
+
+
+def test_a_body_is_one_contiguous_array_that_a_frame_can_hold():
+    X, d, v = problem(3000, 5)
+    c = PUBLIC.encrypt(d)
+    r = PUBLIC.encrypt(v, onto=PUBLIC.rmatmul(X, c))
+    for ciphertext in (c, r):
+        assert ciphertext.body.dtype == np.uint64 and ciphertext.body.flags.c_contiguous
+        assert ciphertext.body.ndim <= 3
+    assert c.nbytes == 2 * 4 * 8192 * 8
+    assert r.nbytes == 2 * (8192 + 4) * 8
+
+
+def test_info_names_the_ring_the_level_and_the_key():
+    assert PUBLIC.info == HOLDER.encryptor.info
+    assert PUBLIC.info.parameters == "N = 8192, log2 QP = 180"
+    assert PUBLIC.info.security_bits == 128
+    assert PUBLIC.info.key_id != OTHER.encryptor.info.key_id
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 2.0**P.value_bits, -(2.0**P.value_bits)])
+def test_values_outside_the_range_are_refused(bad):
+    with pytest.raises(EncodingOverflowError, match="scale the values down"):
+        PUBLIC.encrypt(np.array([1.0, bad]))
+
+
+def test_columns_and_departing_values_outside_the_range_are_refused():
+    c = PUBLIC.encrypt(np.ones(4))
+    for bad in (np.nan, 2.0**P.column_bits * 1.001):
+        with pytest.raises(EncodingOverflowError, match="1 of 2 columns"):
+            PUBLIC.rmatmul(np.column_stack((np.ones(4), np.full(4, bad))), c)
+    product = PUBLIC.rmatmul(np.ones((4, 2)), c)
+    with pytest.raises(EncodingOverflowError):
+        PUBLIC.encrypt(np.array([0.0, 4 * 2.0 ** (P.integer_bits + P.column_bits)]), onto=product)
+    with pytest.raises(EncodingOverflowError):
+        PUBLIC.encrypt(np.empty(0))
+
+
+def test_what_does_not_belong_together_is_refused():
+    X, d, _ = problem(10, 2)
+    c = PUBLIC.encrypt(d)
+    product = PUBLIC.rmatmul(X, c)
+    foreign = OTHER.encryptor.encrypt(d)
+    wrong = [
+        lambda: PUBLIC.add(c, foreign),
+        lambda: PUBLIC.rmatmul(X, foreign),
+        lambda: PUBLIC.encrypt(d, onto=foreign),
+        lambda: HOLDER.decrypt(foreign),
+        lambda: HOLDER.decrypt(replace(c, scheme="paillier")),
+        lambda: PUBLIC.add(c, PUBLIC.encrypt(d[:9])),
+        lambda: PUBLIC.add(c, product),
+        lambda: PUBLIC.add(product, PUBLIC.rmatmul(X[:5], PUBLIC.encrypt(d[:5]))),
+        lambda: PUBLIC.encrypt(d[:9], onto=c),
+        lambda: PUBLIC.encrypt(d, onto=product),
+        lambda: PUBLIC.rmatmul(X[:9], c),
+        lambda: PUBLIC.rmatmul(X[:, :0], c),
+        lambda: PUBLIC.rmatmul(X[:, 0], c),
+        lambda: PUBLIC.rmatmul(X[:2], product),
+        lambda: PUBLIC.encrypt(X),
+        lambda: PUBLIC.check(replace(c, scale_bits=c.scale_bits - 1)),
+        lambda: PUBLIC.check(replace(product, scale_bits=product.scale_bits - 1)),
+        lambda: PUBLIC.check(replace(product, scale_bits=99)),
+        lambda: PUBLIC.check(replace(c, layout="columns")),
+        lambda: PUBLIC.check(replace(c, body=c.body.astype(np.int64))),
+        lambda: PUBLIC.check(replace(c, body=c.body[:, :3])),
+        lambda: PUBLIC.check(replace(product, count=10**9)),
+        lambda: PUBLIC.check(replace(product, count=0)),
+    ]  # fmt: skip
+    for call in wrong:
+        with pytest.raises(KeyMismatchError):
+            call()
+
+
+def test_mutated_words_are_refused_or_harmless():
+    """TenSEAL's own parser crashes on mutated bytes; here they never reach it."""
+    X, d, _ = problem(50, 3)
+    c = PUBLIC.encrypt(d)
+    rng = np.random.default_rng(5)
+    refused = 0
+    for _ in range(60):
+        body = c.body.copy()
+        flat = body.reshape(-1).view(np.uint8)
+        for at in rng.integers(0, flat.size, size=3):
+            flat[at] ^= rng.integers(1, 256)
+        mutated = replace(c, body=body)
+        try:
+            PUBLIC.rmatmul(X, mutated)
+            HOLDER.decrypt(mutated)
+        except WireError:
+            refused += 1
+    assert 0 < refused < 60  # a flip in the top bits is seen, one below is another ciphertext
+
+
+def test_threads_share_an_encryptor_and_a_holder():
+    X, d, v = problem(200, 5)
+
+    def one(k):
+        departed = PUBLIC.encrypt(v, onto=PUBLIC.rmatmul(X, PUBLIC.encrypt(k / 8 * d)))
+        return np.abs(opened(departed) - (k / 8 * X.T @ d + v)).max() / tolerance(departed)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(one, range(1, 9))) < 1
+
+
+def test_without_tenseal_the_import_says_what_to_install():
+    code = "import sys; sys.modules['tenseal'] = None; import vfl_crypto.oracles.tenseal"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ImportError: the ckks scheme runs on the optional package tenseal" in done.stderr
+
+
+def test_a_ciphertext_without_randomness_is_refused():
+    c = PUBLIC.encrypt(np.ones(4))
+    body = c.body.copy()
+    body[:, 2:] = 0
+    with pytest.raises(WireError, match="without randomness"):
+        PUBLIC.rmatmul(np.ones((4, 1)), replace(c, body=body))
+
+
+def test_damaged_public_keys_are_refused():
+    good = msgspec.msgpack.decode(HOLDER.public_key, type=CkksPublic)
+
+    def encoded(**changes):
+        fields = {"parameters": good.parameters, "primes": good.primes, "words": good.words}
+        return msgspec.msgpack.encode(CkksPublic(**(fields | changes)))
+
+    above_the_prime = encoded(words=b"\xff" * len(good.words))
+    without_randomness = encoded(words=bytes(len(good.words)))
+    short = encoded(words=good.words[:-8])
+    for bad in (b"", bytes(40), HOLDER.public_key[:-1], short, above_the_prime, without_randomness):
+        with pytest.raises(WireError):
+            SCHEME.encryptor(bad)
+    with pytest.raises(KeyMismatchError):
+        SCHEME.encryptor(encoded(parameters=CkksParameters(integer_bits=7)))
+    with pytest.raises(KeyMismatchError):
+        SCHEME.encryptor(encoded(primes=(good.primes[0] + 2, *good.primes[1:])))
+
+
+def test_a_public_key_below_the_floor_is_refused():
+    raw = msgspec.msgpack.decode(HOLDER.public_key)
+    raw["parameters"]["n"] = 4096
+    with pytest.raises(InsecureParametersError, match="106 bits at N = 4096"):
+        SCHEME.encryptor(msgspec.msgpack.encode(raw))
+
+
+def test_the_secret_key_is_neither_pickled_nor_printed():
+    with pytest.raises(ReleaseError):
+        pickle.dumps(HOLDER)
+    assert repr(HOLDER).startswith("<CKKS secret key ")
+    assert len(repr(HOLDER)) < 60
+
+
+def test_a_key_stops_opening_at_its_budget_and_after_close():
+    holder = CkksScheme(CkksParameters(openings=10)).generate()
+    c = holder.encryptor.encrypt(np.ones(6))
+    assert holder.openings_left == 10
+    holder.release(holder.decrypt(c))
+    assert holder.openings_left == 4
+    with pytest.raises(ReleaseBudgetError, match="rotate the key"):
+        holder.release(holder.decrypt(c))
+    assert holder.openings_left == 4
+    holder.close()
+    with pytest.raises(CryptoError, match="closed"):
+        holder.decrypt(c)
+    assert holder.encryptor.encrypt(np.ones(2)).fresh
