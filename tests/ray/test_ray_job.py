@@ -1,0 +1,128 @@
+"""Whole jobs on Ray: the same outcome as in one process, and what a death leaves to go on from."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+import msgspec
+import numpy as np
+import pytest
+
+from vfl import api
+from vfl.checkpoint import Checkpoints
+from vfl.errors import DataError, JobError, PartyLostError, SecurityError
+from vfl.program import Assignment, take_part
+from vfl.spec import check_job
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cluster(ray_cluster):
+    """Jobs here join the session's cluster, whose nodes cannot import this file."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def model_of(folder, party):
+    return json.loads((folder / party / "model.json").read_text())
+
+
+def test_a_job_on_ray_ends_like_the_same_job_in_one_process(ray_job, tmp_path, monkeypatch):
+    job = ray_job({"p1": {"silo": "b"}}, passives=2).job
+    seen = {}
+    follow = api._summary
+    monkeypatch.setattr(
+        api, "_summary", lambda *a, **k: seen.update(results=a[2]) or follow(*a, **k)
+    )
+    on_ray = api.run_job(job, folder=tmp_path / "ray")
+    results = seen["results"]
+    alone = api.run_job(
+        msgspec.structs.replace(job, transport="inprocess"), folder=tmp_path / "alone"
+    )
+
+    assert on_ray.metrics == pytest.approx(alone.metrics, abs=1e-9)
+    for party in ("bank", "p0", "p1"):
+        ours, theirs = model_of(on_ray.folder, party), model_of(alone.folder, party)
+        np.testing.assert_allclose(ours["weights"], theirs["weights"], atol=1e-9)
+    # Both ends of every border recorded the same digests, nothing undeclared crossed.
+    assert on_ray.ledger.clean
+    sizes = {(b.sender, b.receiver): b.messages for b in alone.ledger.borders}
+    assert {(b.sender, b.receiver): b.messages for b in on_ray.ledger.borders} == sizes
+    # What reached the driver names no weight of anybody.
+    told = msgspec.json.encode(results).decode()
+    for party in ("bank", "p0", "p1"):
+        for weight in model_of(on_ray.folder, party)["weights"]:
+            assert repr(weight)[:10] not in told
+
+
+def test_the_mock_cipher_is_refused_by_the_job_and_again_inside_the_actors(ray_job, tmp_path):
+    from vfl.transport import ray
+
+    job = ray_job().job
+    mock = msgspec.structs.replace(job, crypto="mock")
+    with pytest.raises(JobError, match="mock protects nothing"):
+        check_job(mock)
+    parts = {p.name: Assignment(mock, p.name, tmp_path / p.name, "session") for p in mock.parties}
+    with pytest.raises(SecurityError, match="may not leave one process"):
+        ray.launch(take_part, parts, lambda _: None, {}, arbiter=mock.roster.arbiter)
+
+
+def test_a_bad_table_is_told_as_its_party_told_it(ray_job, tmp_path):
+    small = ray_job()
+    path = small.folder / "p0.csv"
+    path.unlink()
+    with pytest.raises(DataError, match="p0") as caught:
+        api.run_job(small.job, folder=tmp_path / "run")
+    assert str(path) in str(caught.value)
+
+
+async def _p0_dies_in_epoch_3(assignment, transport, on_event):
+    """`take_part`, but the process of p0 ends just after its third checkpoint."""
+    from vfl.checkpoint import Checkpoints
+
+    save = Checkpoints.save
+
+    def last(self, epoch, state):
+        save(self, epoch, state)
+        if epoch == 3:
+            os._exit(1)
+
+    if assignment.party == "p0":
+        Checkpoints.save = last
+    return await take_part(assignment, transport, on_event)
+
+
+def test_after_the_death_of_a_party_a_resumed_job_ends_as_if_nothing_had_happened(
+    ray_job, tmp_path, monkeypatch
+):
+    job = ray_job(epochs=5).job
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "take_part", _p0_dies_in_epoch_3)
+        with pytest.raises(PartyLostError) as caught:
+            api.run_job(job, folder=folder)
+    stored = {p.name: Checkpoints(folder / p.name, p.name, "").epochs() for p in job.parties}
+    assert time.time() - (folder / "p0" / "epoch-000003.json").stat().st_mtime < 10
+    assert str(caught.value).startswith("p0 died: ")
+    assert "--resume" in str(caught.value)
+    assert stored["p0"] == [2, 3]
+    assert all(2 in epochs for epochs in stored.values())
+
+    seen = []
+    resumed = api.run_job(job, folder=folder, resume=True, on_event=seen.append)
+    steps = [event.done for event in seen if event.text == "training"]
+    assert steps[0] in (3, 4), "it began elsewhere than at the checkpoint"
+    undisturbed = api.run_job(
+        msgspec.structs.replace(job, transport="inprocess", crypto="mock"), folder=tmp_path / "mock"
+    )
+    assert resumed.result.resumed
+    assert resumed.result.epochs == 5
+    for party in ("bank", "p0"):
+        ours, theirs = model_of(folder, party), model_of(undisturbed.folder, party)
+        # One epoch moves a weight by about 0.1; the ciphers differ in the sixth digit.
+        np.testing.assert_allclose(ours["weights"], theirs["weights"], atol=1e-4)

@@ -1,0 +1,266 @@
+"""A job file that cannot be carried out is refused before anything starts, with the key named."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import vfl
+from vfl import spec
+from vfl.errors import JobError
+from vfl.spec import JobSpec, PartySpec, check_job, json_schema, load_job
+
+BANK = {"name": "bank", "data": "bank.csv", "label": "y"}
+SHOP = {"name": "shop", "data": "shop.csv"}
+GOOD = {"parties": [BANK, SHOP], "model": {"type": "logistic_regression"}}
+
+
+def load(tmp_path, job) -> JobSpec:
+    path = tmp_path / "job.yaml"
+    path.write_bytes(job if isinstance(job, bytes) else yaml.safe_dump(job).encode())
+    return load_job(path)
+
+
+def parties(*changed):
+    return GOOD | {"parties": list(changed)}
+
+
+def model(**keys):
+    return GOOD | {"model": {"type": "logistic_regression"} | keys}
+
+
+def test_the_shortest_job_has_the_documented_defaults(tmp_path):
+    job = load(tmp_path, GOOD)
+    assert job.roster.active == "bank" and job.roster.passives == ("shop",)
+    assert job.roster.arbiter == "arbiter"  # added: nobody was named
+    assert job.cipher == spec.CryptoSpec("paillier", 3072)
+    assert job.transport == "ray" and job.schedule.deadline_s == 300.0
+    assert job.test_fraction == 0.2 and not job.accept_gradient_leak
+
+
+def test_paths_are_taken_from_the_job_files_own_folder(tmp_path):
+    job = load(tmp_path, parties(BANK, SHOP | {"data": "/data/shop.csv"}))
+    assert job.party("bank").data == str(tmp_path / "bank.csv")
+    assert job.party("shop").data == "/data/shop.csv"
+
+
+PROBLEMS = {
+    "two parties are called 'bank'": parties(BANK, SHOP, SHOP | {"name": "bank"}),
+    "'a b' is no party name": parties(BANK, SHOP | {"name": "a b"}),
+    "'../x' is no party name": parties(BANK, SHOP | {"name": "../x"}),
+    "'' is no party name": parties(BANK, SHOP | {"name": ""}),
+    "'result.json' is a file of a run": parties(BANK, SHOP | {"name": "result.json"}),
+    "'../../x' is no job name": GOOD | {"name": "../../x"},
+    "bank and shop both bring a label": parties(BANK, SHOP | {"label": "z"}),
+    "passive party 'shop' brings a label": parties(
+        SHOP | {"name": "mill"}, SHOP | {"role": "passive", "label": "z"}
+    ),
+    "active party 'bank' needs label:": parties(
+        {"name": "bank", "data": "b.csv", "role": "active"}, SHOP
+    ),
+    "arbiter 'key' holds the key and may bring no data": parties(
+        BANK, SHOP, {"name": "key", "role": "arbiter", "data": "k.csv"}
+    ),
+    "passive party 'shop' has columns: []": parties(BANK, SHOP | {"columns": []}),
+    "party 'shop' needs data:": parties(BANK, {"name": "shop"}),
+    "exactly one party must be active": parties(SHOP, SHOP | {"name": "mill"}),
+    "at least one passive party": parties(BANK),
+    "only one party can be the arbiter": parties(
+        BANK, SHOP, {"name": "k", "role": "arbiter"}, {"name": "l", "role": "arbiter"}
+    ),
+    "the name 'arbiter' is for the arbiter": parties(BANK, SHOP | {"name": "arbiter"}),
+    "model.epochs must be at least 1": model(epochs=0),
+    "model.learning_rate must be finite and above 0": model(learning_rate=0.0),
+    "model.l2 must be finite and not negative": model(l2=-1e-9),
+    "model.tolerance must be finite and not negative": model(tolerance=-1.0),
+    "model.batch_size must be at least 1": model(batch_size=0) | {"accept_gradient_leak": True},
+    "test_fraction must lie in [0, 0.9]": GOOD | {"test_fraction": 0.95},
+    "schedule.deadline_s must be finite and above 0": GOOD | {"schedule": {"deadline_s": 0}},
+    "seed must lie between": GOOD | {"seed": 1 << 63},
+    "min_overlap must be at least 1": GOOD | {"min_overlap": 0},
+    "crypto: mock protects nothing": GOOD | {"crypto": "mock"},
+    "model.batch_size 511 opens gradients of fewer than 512 rows": model(batch_size=511),
+    "model.reshuffle changes the rows": model(reshuffle=True),
+}
+
+
+@pytest.mark.parametrize("text", PROBLEMS)
+def test_a_job_with_a_problem_is_refused_by_name(tmp_path, text):
+    with pytest.raises(JobError, match=re.escape(text)) as caught:
+        load(tmp_path, PROBLEMS[text])
+    assert "job.yaml" in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_every_problem_that_is_looked_for_has_a_test():
+    source = inspect.getsource(spec._problems)
+    sentences = source.count("found.append(") + source.count("found += [")
+    checks = len(re.findall(r'^        f?"[^"]+": ', source, re.MULTILINE))
+    # one += for party names (three tests), one for all of `checks`; the job's name has one test
+    assert sentences - 1 + checks == len(PROBLEMS) - 2
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+@pytest.mark.parametrize("key", ["learning_rate", "l2", "tolerance"])
+def test_a_number_of_the_model_must_be_finite(tmp_path, key, value):
+    text = "parties: [{name: a, data: a, label: y}, {name: b, data: b}]\n"
+    text += f"model: {{type: linear_regression, {key}: {value}}}\n"
+    with pytest.raises(JobError, match=f"model.{key} must be finite"):
+        load(tmp_path, text.encode())
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf"])
+@pytest.mark.parametrize("key", ["test_fraction: {}", "schedule: {{deadline_s: {}}}"])
+def test_a_wait_or_a_share_without_a_bound_is_refused(tmp_path, key, value):
+    text = yaml.safe_dump(GOOD) + key.format(value) + "\n"
+    with pytest.raises(JobError, match="must"):
+        load(tmp_path, text.encode())
+
+
+@pytest.mark.parametrize("size", [-1, 0])
+def test_no_leak_that_is_accepted_makes_an_empty_batch(tmp_path, size):
+    with pytest.raises(JobError, match="batch_size must be at least 1"):
+        load(tmp_path, model(batch_size=size) | {"accept_gradient_leak": True})
+
+
+def test_what_a_guard_refuses_an_accepted_leak_allows(tmp_path):
+    job = load(tmp_path, model(batch_size=5, reshuffle=True) | {"accept_gradient_leak": True})
+    assert job.model.batch_size == 5
+    assert load(tmp_path, model(batch_size=512)).model.batch_size == 512
+
+
+@pytest.mark.parametrize(
+    ("job", "near"),
+    [
+        (GOOD | {"modle": 1}, "model"),
+        (model(learning_rat=1), "learning_rate"),
+        (parties(BANK | {"colums": []}, SHOP), "columns"),
+        (GOOD | {"crypto": {"scheme": "paillier", "keybits": 1}}, "key_bits"),
+        (GOOD | {"schedule": {"deadline": 1}}, "deadline_s"),
+    ],
+)
+def test_an_unknown_key_is_refused_and_the_nearest_suggested(tmp_path, job, near):
+    with pytest.raises(JobError, match=f"did you mean {near!r}"):
+        load(tmp_path, job)
+
+
+def test_an_unknown_key_that_is_near_to_none_lists_all(tmp_path):
+    with pytest.raises(JobError, match=r"known keys: .*accept_gradient_leak.*transport"):
+        load(tmp_path, GOOD | {"zzzzqqqq": 1})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"\x00", b"\xff\xfe\x00", b"[", b"{a: b: c}", b"- 1\n- 2", b"5", b"null", b"a: *b",
+        b"!!python/object/apply:os.system ['true']", b"parties: 5\nmodel: {}", b"\t- a",
+        b"%YAML 9.9\n---\n5", b"? [a, b]\n: 1", b"&a [*a]", b"[" * 5000, "\x85é".encode("latin-1"),
+        b"parties: [{name: a}]\nmodel: {type: no_such_model}",
+        b"parties: [{name: 5}]\nmodel: {type: linear_regression}",
+        b"parties: []\nmodel: {type: linear_regression}",
+        b"parties: [{name: a, label: yes, data: d}]\nmodel: {type: linear_regression}",
+    ],
+)  # fmt: skip
+def test_text_that_is_no_job_is_a_job_error_that_names_the_file(tmp_path, text):
+    with pytest.raises(JobError, match=r"job\.yaml"):
+        load(tmp_path, text)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_make_the_reader_fail_in_another_way(tmp_path_factory, text):
+    with contextlib.suppress(JobError):
+        load(tmp_path_factory.mktemp("y"), text)
+
+
+@pytest.mark.parametrize("name", ["no.yaml", "."])
+def test_a_file_that_is_not_there_is_a_job_error(tmp_path, name):
+    with pytest.raises(JobError, match="no such job file"):
+        load_job(tmp_path / name)
+
+
+def test_the_schema_covers_every_key():
+    text = json.dumps(json_schema())
+    for struct in (JobSpec, PartySpec, spec.LogisticRegression, spec.CryptoSpec, spec.ScheduleSpec):
+        assert all(f'"{field}"' in text for field in struct.__struct_fields__)
+
+
+def test_a_job_comes_back_from_json(tmp_path):
+    job = load(tmp_path, model(batch_size=600) | {"crypto": {"scheme": "ckks"}})
+    assert msgspec.json.decode(msgspec.json.encode(job), type=JobSpec) == job
+
+
+def test_checking_a_checked_job_changes_nothing(tmp_path):
+    job = load(tmp_path, GOOD)
+    assert check_job(job) == job
+
+
+# the Python face
+
+
+def table(**columns):
+    return {"id": np.arange(40), **columns}
+
+
+def fit(tmp_path, *, bank=None, shop=None, model=None, **options):
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal(40)
+    bank = {"data": table(a=x, y=(x > 0).astype(int)), "label": "y"} | (bank or {})
+    shop = {"data": table(b=x + rng.standard_normal(40))} | (shop or {})
+    return vfl.fit(
+        model or vfl.LogisticRegression(epochs=2),
+        [vfl.Party("bank", **bank), vfl.Party("shop", **shop)],
+        folder=tmp_path / "run",
+        **({"crypto": "mock", "transport": "inprocess"} | options),
+    )
+
+
+def test_fit_takes_tables_in_memory_and_paths(tmp_path, monkeypatch):
+    assert fit(tmp_path / "a").metrics["accuracy"] > 0
+    values = np.random.default_rng(1).standard_normal(40)
+    rows = "\n".join(f"{i},{x}" for i, x in enumerate(values))
+    Path(tmp_path / "shop.csv").write_text("id,b\n" + rows + "\n")
+    run = fit(tmp_path / "b", shop={"data": tmp_path / "shop.csv"})  # a Path
+    assert run.job.party("shop").data == str(tmp_path / "shop.csv")
+    monkeypatch.chdir(tmp_path)
+    run = fit(tmp_path / "c", shop={"data": "shop.csv"})  # relative to where Python runs
+    assert run.job.party("shop").data == str(tmp_path / "shop.csv")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shop": {"scale": "bogus"}},
+        {"shop": {"impute": "mode"}},
+        {"shop": {"columns": "b"}},
+        {"bank": {"label": 5}},
+        {"model": vfl.LogisticRegression(epochs="many")},
+        {"model": vfl.LogisticRegression(optimizer="lbfgs")},
+        {"model": "logistic_regression"},
+        {"model": None, "transport": "pigeon"},
+        {"crypto": "rot13"},
+        {"colour": "red"},
+        {"seed": "x"},
+        {"schedule": {"deadline": 3}},
+        {"min_overlap": 0},
+        {"test_fraction": float("nan")},
+    ],
+    ids=str,
+)
+def test_fit_refuses_what_a_job_file_could_not_say(tmp_path, wrong):
+    with pytest.raises(JobError, match=r"fit\(\)"):
+        fit(tmp_path, **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_fit_refuses_things_that_are_no_parties(tmp_path):
+    with pytest.raises(JobError, match=r"fit\(\)"):
+        vfl.fit(vfl.LinearRegression(), ["bank", "shop"], folder=tmp_path / "run")

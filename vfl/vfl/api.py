@@ -1,0 +1,315 @@
+"""Run a job and hold its outcome: what `vfl.fit`, `vfl run` and `vfl.job` share."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from vfl.checkpoint import write_atomically
+from vfl.errors import JobError, SecurityError
+from vfl.ledger import Audit, Entry, audit, read_entries
+from vfl.program import DECLARED, Assignment, take_part
+from vfl.results import PartyResult, RunResult
+from vfl.schemes import make_scheme
+from vfl.spec import JobSpec, PartySpec, check_job, role_of
+from vfl.transport import inprocess
+from vfl_crypto.errors import CryptoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from vfl.context import Event
+    from vfl.spec import ModelSpec
+
+RUNS = Path("vfl-runs")
+GUARDS_OFF = (
+    "accept_gradient_leak: true switched the guards on opened gradients off; "
+    "parties may have solved for labels"
+)
+
+
+def ignore_event(_: Event) -> None:
+    """The default listener."""
+
+
+def fit(
+    model: ModelSpec,
+    parties: Sequence[PartySpec],
+    *,
+    folder: Path | str | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> Run:
+    """Train `model` over `parties` and return the finished run.
+
+    Progress goes to `on_event`, or to standard error: bars on a terminal, lines elsewhere.
+    `options` are the other keys of a job: crypto, security, transport, test_fraction, seed, ...
+    Raises `vfl.errors.VflError`.
+    """
+    try:
+        tables = [_absolute(p.data) for p in parties]
+        bare = [msgspec.structs.replace(p, data=None) for p in parties]
+        job = JobSpec(parties=bare, model=model, **options)
+        job = msgspec.convert(msgspec.to_builtins(job), JobSpec)  # checks every type
+    except (TypeError, AttributeError, msgspec.MsgspecError) as error:
+        raise JobError(f"fit() was called with something that no job has: {error}") from error
+    whole = [
+        msgspec.structs.replace(p, data=data) for p, data in zip(job.parties, tables, strict=True)
+    ]
+    checked = check_job(msgspec.structs.replace(job, parties=whole), where="fit()")
+    place = Path(folder) if folder else None
+    if on_event:
+        return run_job(checked, folder=place, on_event=on_event)
+    from vfl.console import Screen
+
+    with Screen(as_json=False, quiet=False).watching() as listener:
+        return run_job(checked, folder=place, on_event=listener)
+
+
+def run_job(
+    job: JobSpec,
+    *,
+    folder: Path | None = None,
+    runs: Path = RUNS,
+    resume: bool = False,
+    on_event: Callable[[Event], None] = ignore_event,
+) -> Run:
+    """Carry a checked job out; with `resume` continue its newest unfinished run.
+
+    Without `folder` the run gets a new one under `runs`, or resumes the newest one there.
+
+    Raises `vfl.errors.VflError`; checkpoints and ledgers written until then stay.
+    """
+    _check_cipher(job)
+    if resume:
+        folder = folder or _unfinished(job, runs)
+        _check_same_job(job, folder)
+    else:
+        folder = folder or _new_folder(job.name, runs)
+        if (folder / "job.json").exists():
+            raise JobError(
+                f"{folder} already holds a run; use --resume, another folder, or remove it"
+            )
+        write_atomically(folder / "job.json", _storable(job), "driver")
+    begin = time.monotonic()
+    results = _launch(job, folder.resolve(), "fit", on_event, resume=resume)
+    wall = time.monotonic() - begin
+    run = Run(folder, job, _summary(job, folder, results, wall, resumed=resume))
+    write_atomically(folder / "result.json", run.result, "driver")
+    return run
+
+
+class Run:
+    """A finished run: its metrics, what crossed the borders, and a model that can predict."""
+
+    def __init__(self, folder: Path, job: JobSpec, result: RunResult) -> None:
+        self.folder = folder
+        self.job = job
+        self.result = result
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{name}={value:.4f}" for name, value in self.metrics.items())
+        return f"<Run {self.folder}: {found}>"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Held-out metrics."""
+        return self.result.metrics
+
+    @property
+    def timings(self) -> dict[str, dict[str, float]]:
+        return self.result.timings
+
+    @property
+    def ledger(self) -> Audit:
+        """What crossed each border, summed up."""
+        return self.result.ledger
+
+    def predict(
+        self,
+        data: Mapping[str, Any],
+        *,
+        on_event: Callable[[Event], None] = ignore_event,
+    ) -> Path:
+        """Bring the parties together again on new tables: party name -> table.
+
+        Returns the CSV file of ids and predictions in the active party's folder.
+        """
+        parties = [p for p in self.job.parties if role_of(p) != "arbiter"]
+        names = {p.name for p in parties}
+        if set(data) != names:
+            raise JobError(
+                f"prediction needs a table of each of {', '.join(sorted(names))}; "
+                f"got {', '.join(sorted(data)) or 'none'}"
+            )
+        tables = [msgspec.structs.replace(p, data=_absolute(data[p.name])) for p in parties]
+        job = msgspec.structs.replace(self.job, parties=tables)
+        results = _launch(job, self.folder.resolve(), "predict", on_event, resume=False)
+        return Path(next(r.predictions for r in results.values() if r.predictions))
+
+    def report(self, path: Path | str) -> Path:
+        """Write the HTML report (needs `vfl[report]`)."""
+        from vfl.report import write_report
+
+        return write_report(self, Path(path))
+
+
+def open_run(folder: Path) -> Run:
+    """A finished run from its folder. Raises `JobError` naming what is missing."""
+    try:
+        job = msgspec.json.decode((folder / "job.json").read_bytes(), type=JobSpec)
+        result = msgspec.json.decode((folder / "result.json").read_bytes(), type=RunResult)
+    except OSError as error:
+        raise JobError(
+            f"{folder} is no finished run ({error.filename} is missing); "
+            "give the folder that `vfl run` printed, or finish the run with --resume"
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise JobError(f"{folder} holds a run that cannot be read: {error}") from error
+    return Run(folder, job, result)
+
+
+def audit_folder(folder: Path) -> Audit:
+    """Audit a run from the ledger files of its parties, finished or not."""
+    entries, absent = ledger_entries(folder)
+    return audit(entries, DECLARED, absent)
+
+
+def ledger_entries(folder: Path) -> tuple[list[Entry], list[str]]:
+    """The entries of all ledgers of a run that this machine holds, and whose it does not.
+
+    Raises `JobError` for a folder that is no run, or none of whose ledgers is here.
+    """
+    try:
+        job = msgspec.json.decode((folder / "job.json").read_bytes(), type=JobSpec)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise JobError(
+            f"{folder} is no run ({error}); give the folder that `vfl run` printed"
+        ) from error
+    paths = {p.name: _folder_of(p, folder.resolve()) / "ledger.jsonl" for p in job.parties}
+    here = [path for path in paths.values() if path.is_file()]
+    if not here:
+        raise JobError(f"{folder} holds no ledger; give the folder that `vfl run` printed")
+    absent = [name for name, path in paths.items() if not path.is_file()]
+    return [entry for path in here for entry in read_entries(path)], absent
+
+
+def _check_cipher(job: JobSpec) -> None:
+    """Refuse a cipher no party could make, before anything is written or started."""
+    try:
+        make_scheme(job.cipher)
+    except CryptoError as error:
+        raise SecurityError(f"crypto: {error}") from error
+
+
+def _launch(
+    job: JobSpec, folder: Path, action: Any, on_event: Callable[[Event], None], *, resume: bool
+) -> dict[str, PartyResult]:
+    session = secrets.token_hex(8)
+    assignments = {
+        p.name: Assignment(job, p.name, _folder_of(p, folder), session, action, resume)
+        for p in job.parties
+    }
+    if job.transport == "inprocess":
+        return inprocess.launch(take_part, assignments, on_event)
+    for p in job.parties:
+        if p.data is not None and not isinstance(p.data, str):
+            raise JobError(
+                f"{p.name} brings a table in memory; on Ray each party reads its own file: "
+                "give a path, or set transport='inprocess'"
+            )
+    from vfl.transport import ray
+
+    placements = {p.name: p.placement for p in job.parties}
+    return ray.launch(take_part, assignments, on_event, placements, arbiter=job.roster.arbiter)
+
+
+def _summary(
+    job: JobSpec, folder: Path, results: dict[str, PartyResult], wall: float, *, resumed: bool
+) -> RunResult:
+    entries = [entry for result in results.values() for entry in result.entries]
+    found = audit(entries, DECLARED)
+    active = results[job.roster.active]
+    fields = (
+        field for entry in entries for field in entry.fields if field.protection == "encrypted"
+    )
+    cipher = next(((f.how, f.parameters, f.security_bits) for f in fields), ("none", "", 0))
+    return RunResult(
+        run=str(folder), name=job.name, metrics=active.metrics,
+        timings={name: r.timings for name, r in results.items()} | {"total": {"wall": wall}},
+        rows=active.rows, epochs=active.epochs, converged=active.converged, changes=active.changes,
+        opened=sum(r.opened for r in results.values()),
+        cipher=f"{cipher[0]}, {cipher[1]}", security_bits=cipher[2],
+        ledger=found, undeclared=len(found.undeclared), arbiter=job.roster.arbiter or "",
+        notes=[
+            *([GUARDS_OFF] if job.accept_gradient_leak else []),
+            *(f"{name}: {note}" for name, r in results.items() for note in r.notes),
+        ],
+        resumed=resumed,
+    )  # fmt: skip
+
+
+def _folder_of(party: PartySpec, run: Path) -> Path:
+    return Path(party.folder) / run.name if party.folder else run / party.name
+
+
+def _new_folder(name: str, runs: Path) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    candidates = itertools.chain(
+        [runs / f"{name}-{stamp}"], (runs / f"{name}-{stamp}-{i}" for i in itertools.count(2))
+    )
+    return next(path for path in candidates if not path.exists())
+
+
+def _unfinished(job: JobSpec, runs: Path) -> Path:
+    stamp = "[0-9]" * 8 + "-" + "[0-9]" * 6  # a job called a is not one called a-b
+    found = sorted(
+        runs.glob(f"{job.name}-{stamp}*/job.json"), key=lambda path: path.stat().st_mtime
+    )
+    if not found:
+        raise JobError(
+            f"there is no run of {job.name!r} under {runs} to resume; run without --resume"
+        )
+    folder = found[-1].parent
+    if (folder / "result.json").exists():
+        raise JobError(f"the newest run of {job.name!r}, {folder}, is complete: nothing to resume")
+    return folder
+
+
+def _check_same_job(job: JobSpec, folder: Path) -> None:
+    path = folder / "job.json"
+    try:
+        stored = msgspec.json.decode(path.read_bytes(), type=JobSpec)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise JobError(f"cannot resume {folder}: {path} is not readable ({error})") from error
+    changed = [
+        key
+        for key in JobSpec.__struct_fields__
+        if key not in {"schedule", "transport"}
+        and getattr(stored, key) != getattr(_storable(job), key)
+    ]
+    if changed:
+        raise JobError(
+            f"cannot resume {folder}: {', '.join(changed)} differ from when it was started; "
+            "restore the job file, or run without --resume"
+        )
+
+
+def _storable(job: JobSpec) -> JobSpec:
+    """The job with tables in memory named instead of stored."""
+    parties = [
+        p
+        if p.data is None or isinstance(p.data, str)
+        else msgspec.structs.replace(p, data="<table in memory>")
+        for p in job.parties
+    ]
+    return msgspec.structs.replace(job, parties=parties)
+
+
+def _absolute(data: Any) -> Any:
+    return str(Path(data).resolve()) if isinstance(data, (str, Path)) else data

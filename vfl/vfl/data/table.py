@@ -1,0 +1,239 @@
+"""One party's table: who is in it, the numeric columns, and the label where the party holds it.
+
+Everything a party reads passes here once and is checked once, so that a bad cell is a sentence
+with a file, a column and a row before training starts, and not a NaN during it. Sentences name no
+cell: an error travels to other parties, a value must not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vfl.data.ids import canonical_ids, refuse_repeated
+from vfl.data.readers import Columns, numbers, read_columns
+from vfl.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Table:
+    """Rows of one party, read-only.
+
+    ids: n canonical ids, each once. names: f column names. values: float64 (n, f) C-contiguous,
+    NaN for missing, never infinite. label: float64 (n,), finite, or None for a passive party.
+    """
+
+    party: str
+    source: str
+    ids: tuple[bytes, ...]
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    label: NDArray[np.float64] | None = None
+    label_name: str | None = None
+
+    def __post_init__(self) -> None:
+        self.values.setflags(write=False)  # the digest is computed once
+        if self.label is not None:
+            self.label.setflags(write=False)
+
+    def __repr__(self) -> str:
+        label = "" if self.label_name is None else f", label '{self.label_name}'"
+        return (
+            f"Table({self.party}: {len(self.ids)} rows, {len(self.names)} columns{label}, "
+            f"from {self.source})"
+        )
+
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Table:
+        """The rows with these indices, in this order."""
+        index = np.asarray(rows, dtype=np.intp)
+        return Table(
+            self.party,
+            self.source,
+            tuple(self.ids[i] for i in index),
+            self.names,
+            np.ascontiguousarray(self.values[index]),
+            None if self.label is None else self.label[index],
+            self.label_name,
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 in hex of ids, names, values and label: a resumed job refuses a changed file.
+
+        The same content from CSV and from Parquet has the same digest; party and file name do not
+        count. Private to the party: it would confirm a guess of the whole table.
+        """
+        state = hashlib.sha256(b"vfl.data.table/1")
+
+        def add(part: bytes) -> None:  # length first, so that no two contents run together
+            state.update(len(part).to_bytes(8, "little"))
+            state.update(part)
+
+        add(b"".join(len(i).to_bytes(4, "little") + i for i in self.ids))
+        add("\0".join(self.names).encode())
+        add((self.label_name or "").encode())
+        for array in (self.values, self.label):
+            if array is not None:
+                one_nan = np.where(np.isnan(array), np.nan, array)  # NaN has many bit patterns
+                add(one_nan.astype("<f8").tobytes())
+        return state.hexdigest()
+
+
+def read_table(
+    source: Any,
+    *,
+    party: str,
+    id: str,  # noqa: A002  the job file's word
+    label: str | None = None,
+    columns: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+) -> Table:
+    """Read and check a party's data.
+
+    source: a path to .csv, .parquet, .arrow or .feather, or a pandas DataFrame, a pyarrow Table
+    or a dict of arrays. The features are `columns` in that order, or else every column but the
+    id, the label and those in `drop`, in the order of the file. A party with a label may have no
+    features.
+
+    Raises `DataError` (a source that cannot be read; a column that is missing, listed twice, not
+    numeric, or infinite; a missing id or label; no features), `AlignmentError` (repeated ids) and
+    `MissingExtraError` (pyarrow).
+    """
+    raw = read_columns(source, party=party)
+    for role, name in (("id", id), ("label", label)):
+        if name is not None and name not in raw.cells:
+            raise DataError(
+                f"{raw.where} has no {role} column '{name}'; set {role}: to one of: "
+                + _listed(raw.cells)
+            )
+    if label == id:
+        raise DataError(f"{raw.where}: column '{id}' cannot be both id and label; change label:")
+    names = _feature_names(raw, id, label, columns, drop)
+
+    ids = canonical_ids(
+        raw.cells[id],
+        where=f"{party}: id column '{id}' of {raw.source}",
+        row_numbers=raw.row_numbers,
+    )
+    refuse_repeated(ids, party=party, source=raw.source)
+    values = np.empty((len(ids), len(names)), dtype=np.float64)
+    for k, feature in enumerate(names):
+        values[:, k] = _numeric(
+            raw,
+            feature,
+            text=f"leave it out with drop: [{feature}] or name the ones to use in columns:",
+            infinite=f"leave the cell empty and set impute: mean, or drop: [{feature}]",
+        )
+    y = None
+    if label is not None:
+        y = _numeric(
+            raw,
+            label,
+            text="a label must be a number: code two classes as 0 and 1",
+            infinite="correct or remove those rows",
+        )
+        missing = np.flatnonzero(np.isnan(y))
+        if missing.size:
+            raise DataError(
+                f"{party}: label '{label}' of {raw.source} is missing in {missing.size} rows "
+                f"(first: row {raw.row_numbers[missing[0]]}); fill in or remove them"
+            )
+    return Table(party, raw.source, tuple(ids), names, values, y, label)
+
+
+def _feature_names(
+    raw: Columns,
+    id: str,  # noqa: A002  as in read_table
+    label: str | None,
+    columns: Sequence[str] | None,
+    drop: Sequence[str],
+) -> tuple[str, ...]:
+    # Beside `columns`, a dropped column may be absent: a later file without it is as good.
+    option, needed = ("drop", drop) if columns is None else ("columns", columns)
+    for name in needed:
+        if name not in raw.cells:
+            raise DataError(
+                f"{raw.where} has no column '{name}', which {option}: names; it has: "
+                + _listed(raw.cells)
+            )
+    if columns is not None:
+        for name in columns:
+            if name in (id, label, *drop) or list(columns).count(name) > 1:
+                raise DataError(
+                    f"{raw.where}: columns: names '{name}', which is the id, the label, in drop: "
+                    "or named twice; take it off the list"
+                )
+    names = tuple(
+        name
+        for name in (raw.cells if columns is None else columns)
+        if name not in (id, label, *drop)
+    )
+    if not names and label is None and columns is None:
+        raise DataError(
+            f"{raw.where} has no feature column left besides the id '{id}'; a party without a "
+            "label needs at least one: check columns: and drop:"
+        )
+    return names
+
+
+def _listed(names: Iterable[str], most: int = 20) -> str:
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
+
+
+def _numeric(raw: Columns, name: str, *, text: str, infinite: str) -> NDArray[np.float64]:
+    where = f"{raw.party}: column '{name}' of {raw.source}"
+    values, bad = numbers(raw.cells[name])
+    if bad is not None:
+        raise DataError(f"{where} is not numeric (row {raw.row_numbers[bad]}); {text}")
+    infinities = np.flatnonzero(np.isinf(values))
+    if infinities.size:
+        raise DataError(
+            f"{where} is infinite in {infinities.size} rows (first: row "
+            f"{raw.row_numbers[infinities[0]]}); {infinite}"
+        )
+    return values
+
+
+def check_binary_label(
+    y: NDArray[np.float64], *, party: str, source: str, name: str
+) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """The label of a logistic regression: signs float64 (n,) in {-1, +1}, and (negative, positive).
+
+    The larger of the two values found is the positive class. Raises `DataError` for a label that
+    has one value or more than two.
+    """
+    found = np.unique(y)
+    if found.size != 2:
+        same = "all rows have the same" if found.size == 1 else f"it has {found.size} different"
+        raise DataError(
+            f"{party}: label '{name}' of {source} must have two values for a logistic regression; "
+            f"{same} among {y.size} rows; check label:"
+            + (", or use model: linear_regression" if found.size > 2 else "")
+        )
+    return np.where(y == found[1], 1.0, -1.0), (float(found[0]), float(found[1]))
+
+
+def check_numeric_label(y: NDArray[np.float64], *, party: str, source: str, name: str) -> None:
+    """The label of a linear regression. Raises `DataError` unless it is finite and not constant."""
+    bad = int(np.count_nonzero(~np.isfinite(y)))
+    if bad:
+        raise DataError(
+            f"{party}: label '{name}' of {source} is missing or infinite in {bad} of {y.size} "
+            "rows; fill in or remove them"
+        )
+    if y.size == 0 or y.min() == y.max():
+        raise DataError(
+            f"{party}: label '{name}' of {source} is constant over {y.size} rows: there is nothing "
+            "to learn; check label:"
+        )

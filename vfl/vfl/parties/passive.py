@@ -1,0 +1,40 @@
+"""The passive party: features only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vfl.parties.base import DataParty, StoredModel, remarks
+from vfl.protocols import alignment, arbiter, scoring
+
+if TYPE_CHECKING:
+    from vfl.context import Context
+    from vfl.results import PartyResult
+
+
+class PassiveParty(DataParty):
+    """Aligns, trains its own weights, contributes its scores."""
+
+    async def fit(self, ctx: Context) -> PartyResult:
+        table = await ctx.compute("read", self.read, self.spec.columns, None)
+        self.check_early(table)
+        rows = await alignment.passive(ctx, table.ids, minimum=self.job.min_overlap)
+        data = await self.prepare(ctx, table, rows)
+        training = self.training(table.digest)
+        fitted = await arbiter.passive(ctx, training, data.X[data.train])
+        self.store(
+            StoredModel(
+                ctx.name, type(self.job.model).__struct_config__.tag or "",  # type: ignore[arg-type]
+                list(table.names), fitted.weights.tolist(), 0.0, data.preprocessor.to_dict(),
+            )
+        )  # fmt: skip
+        if data.held_out.stop > data.held_out.start:
+            await scoring.passive(ctx, data.X[data.held_out] @ fitted.weights)
+        return self.result(ctx, fitted, columns=len(table.names), notes=remarks(data))
+
+    async def predict(self, ctx: Context) -> PartyResult:
+        model = self.load()
+        table, scores = await ctx.compute("read", self.read_for, model)
+        rows = await alignment.passive(ctx, table.ids, minimum=1)
+        await scoring.passive(ctx, scores[rows])
+        return self.result(ctx, rows={"table": len(table.ids), "aligned": len(rows)})

@@ -1,0 +1,180 @@
+"""POOLED PLAINTEXT: the answer that an encrypted run must reach, from everybody's columns at once.
+
+Only `vfl verify`, the demo and benchmarks may use this, on a machine that may see every table. It
+shares the reading of files with the parties and nothing else: order, split, scaling, residual and
+optimiser are written here once more, in numpy alone, so that it can catch their mistakes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vfl.data.pooled import pooled_table
+from vfl.data.table import Table, read_table
+from vfl.errors import DataError
+from vfl.spec import LogisticRegression
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vfl.spec import JobSpec, ModelSpec, PartySpec
+
+    Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Everybody's preprocessed columns in the order of training; the first `train` rows train.
+
+    X float64 (n, f) with each party's columns at `columns`; y (n,) as in the file.
+    """
+
+    X: Vector
+    y: Vector
+    columns: dict[str, slice]
+    train: int
+
+
+def pool(job: JobSpec) -> Pooled:
+    """Read, join, order, split and scale all tables. Raises `VflError` as reading does.
+
+    The order is by SHA-256 of the job's seed and the id, the held-out rows are the last, and
+    scaling is fitted on the training rows: what the parties agree on without showing a row.
+    """
+    parties = [p for p in job.parties if p.data is not None]
+    tables = [
+        read_table(p.data, party=p.name, id=p.id, label=p.label, columns=p.columns, drop=p.drop)
+        for p in parties
+    ]
+    X, y, _ = pooled_table(tables)
+    order = _order(tables, job.seed)
+    X, y = X[order], y[order]
+    train = len(y) - round(len(y) * job.test_fraction)
+    columns, begin = {}, 0
+    for party, table in zip(parties, tables, strict=True):
+        own = columns[party.name] = slice(begin, begin + len(table.names))
+        X[:, own] = _preprocessed(X[:, own], party, train)
+        begin = own.stop
+    return Pooled(X, y, columns, train)
+
+
+def train(model: ModelSpec, pooled: Pooled) -> Vector:
+    """The job's own algorithm in the clear: theta (f + 1,), the intercept last (0 without one).
+
+    Full passes over fixed batches; per batch the gradient of the mean loss, whose residual is
+    slope * z - target, plus l2 * theta; one optimiser step; stop when a pass moves theta little.
+    """
+    n = pooled.train
+    X, y = _with_ones(pooled.X[:n]), pooled.y[:n]
+    if isinstance(model, LogisticRegression):
+        slope, target = 0.25, np.where(y == y.max(), 0.5, -0.5)
+    else:
+        slope, target = 1.0, (y - y.mean()) / y.std()
+    penalty = np.append(np.full(X.shape[1] - 1, model.l2), 0.0)
+    learned = np.append(np.ones(X.shape[1] - 1), float(model.intercept))
+    count = max(1, n // model.batch_size) if model.batch_size else 1
+    edges = [round(n * i / count) for i in range(count + 1)]
+    theta, m, v = (np.zeros(X.shape[1]) for _ in range(3))
+    t = 0
+    for epoch in range(model.epochs):
+        order = np.random.default_rng(epoch).permutation(n) if model.reshuffle else np.arange(n)
+        before = theta
+        for batch in (order[a:b] for a, b in itertools.pairwise(edges)):
+            residual = slope * (X[batch] @ theta) - target[batch]
+            g = (X[batch].T @ residual / len(batch) + penalty * theta) * learned
+            # Zero but for rounding (the intercept of a standardised label): Adam would divide
+            # noise by noise and walk off with it.
+            g[np.abs(g) < 1e-9 * np.abs(g).max()] = 0.0
+            t += 1
+            if model.optimizer == "adam":
+                m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+                g = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-3)
+            elif model.optimizer == "rmsprop":
+                v = 0.99 * v + 0.01 * g * g
+                g = g / np.sqrt(v + 1e-6)
+            elif model.optimizer == "momentum":
+                g = m = 0.9 * m + g
+            theta = theta - model.learning_rate * g
+        if np.linalg.norm(theta - before) <= model.tolerance:
+            break
+    return theta
+
+
+def metric(model: ModelSpec, pooled: Pooled, scores: Vector) -> tuple[str, float]:
+    """("auc" or "r2", its value) of scores (n,) on the held-out rows.
+
+    Raises `DataError` where the held-out rows have no AUC.
+    """
+    from sklearn.metrics import r2_score, roc_auc_score
+
+    y, z = pooled.y[pooled.train :], scores[pooled.train :]
+    if not isinstance(model, LogisticRegression):
+        fitted = pooled.y[: pooled.train]
+        return "r2", float(r2_score(y, fitted.mean() + fitted.std() * z))
+    if len(np.unique(y)) < 2:
+        raise DataError(
+            f"the {len(y)} held-out rows are all of one class, so they have no AUC; "
+            "raise test_fraction or change seed"
+        )
+    return "auc", float(roc_auc_score(y == pooled.y.max(), z))
+
+
+def scores(pooled: Pooled, theta: Vector) -> Vector:
+    """z (n,) of all rows under theta (f + 1,)."""
+    return np.asarray(_with_ones(pooled.X) @ theta)
+
+
+def solver_scores(model: ModelSpec, pooled: Pooled) -> Vector:
+    """z (n,) under scikit-learn's solution of the same penalised problem, with the exact loss.
+
+    Its C and alpha weigh the penalty against a sum over rows, l2 against a mean.
+    """
+    from sklearn import linear_model
+
+    n = pooled.train
+    X, y = pooled.X[:n], pooled.y[:n]
+    if isinstance(model, LogisticRegression):
+        C = 1 / (model.l2 * n) if model.l2 else np.inf
+        found = linear_model.LogisticRegression(C=C, fit_intercept=model.intercept, max_iter=5000)
+        return np.asarray(found.fit(X, y).decision_function(pooled.X))
+    ridge = linear_model.Ridge(alpha=model.l2 * n, fit_intercept=model.intercept)
+    return np.asarray(ridge.fit(X, (y - y.mean()) / y.std()).predict(pooled.X))
+
+
+def _order(tables: Sequence[Table], seed: int) -> NDArray[np.intp]:
+    common = sorted(set.intersection(*(set(table.ids) for table in tables)))
+    start = b"vfl row order" + seed.to_bytes(16, "little", signed=True)
+    digests = [hashlib.sha256(start + one).digest() for one in common]
+    return np.array(sorted(range(len(common)), key=digests.__getitem__), dtype=np.intp)
+
+
+def _preprocessed(X: Vector, party: PartySpec, train: int) -> Vector:
+    """One party's columns, filled and scaled as its part of the job says."""
+    if party.impute:
+        with warnings.catch_warnings(action="ignore"):  # a column without any value and zero
+            known = X[:train]
+            fill = {
+                "mean": np.nanmean(known, axis=0),
+                "median": np.nanmedian(known, axis=0),
+                "zero": np.zeros(X.shape[1]),
+            }[party.impute]
+        X = np.where(np.isnan(X), fill, X)
+    if party.scale == "none":
+        return X
+    spread = X[:train].std(axis=0)
+    constant = np.ptp(X[:train], axis=0) <= 1e-12 * np.abs(X[:train]).max(axis=0)
+    return np.asarray(
+        np.where(constant, 0.0, (X - X[:train].mean(axis=0)) / np.where(constant, 1.0, spread))
+    )
+
+
+def _with_ones(X: Vector) -> Vector:
+    return np.column_stack([X, np.ones(len(X))])

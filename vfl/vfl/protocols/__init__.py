@@ -1,0 +1,1 @@
+"""What parties do together: one file a protocol, one coroutine a role."""

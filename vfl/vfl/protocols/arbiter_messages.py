@@ -1,0 +1,83 @@
+"""What the coordinated protocol sends and reveals; `arbiter.py` says when."""
+
+from __future__ import annotations
+
+from vfl.declaration import Declaration, Disclosure, Flow
+from vfl.messages import Array, Disclosed, Message, Public
+from vfl_crypto.linear import Ciphertext
+
+
+class PublicKey(Message, kind="train.key"):
+    key: Public[bytes]
+
+
+class Checkpointed(Message, kind="train.checkpointed"):
+    """The epochs a party can continue after."""
+
+    epochs: Public[list[int]]
+
+
+class Start(Message, kind="train.start"):
+    """The epoch everybody continues after, and the rows of each batch."""
+
+    epoch: Public[int]
+    batch_rows: Public[list[int]]
+
+
+class Scores(Message, kind="train.scores"):
+    values: Ciphertext
+
+
+class Residual(Message, kind="train.residual"):
+    values: Ciphertext
+
+
+class Gradient(Message, kind="train.gradient"):
+    values: Ciphertext
+
+
+class Step(Message, kind="train.step"):
+    values: Disclosed[Array]
+
+
+class EpochEnd(Message, kind="train.epoch_end"):
+    """Whether to stop, how far the weights moved, and the next key if the old one is used up."""
+
+    converged: Public[bool]
+    next_key: Public[bytes]
+    change: Disclosed[float]
+
+
+MOVED = "how far all weights together moved in an epoch, to three digits"
+_GRADIENTS = (
+    "each party's gradient per batch in full, for it holds the key; hence all weights, and from as "
+    "many rounds as there are columns the second moments of all columns and the label (X'X, X'y)"
+)
+_STEP = "per batch the step on its own columns, from a gradient of 16 significant bits"
+DECLARATION = Declaration(
+    protocol="arbiter",
+    flows=(
+        Flow(PublicKey, "arbiter", "active"),
+        Flow(PublicKey, "arbiter", "passive"),
+        Flow(Checkpointed, "arbiter", "active"),
+        Flow(Checkpointed, "passive", "active"),
+        Flow(Start, "active", "passive"),
+        Flow(Start, "active", "arbiter"),
+        Flow(Scores, "passive", "active"),
+        Flow(Residual, "active", "passive"),
+        Flow(Gradient, "active", "arbiter"),
+        Flow(Gradient, "passive", "arbiter"),
+        Flow(Step, "arbiter", "active"),
+        Flow(Step, "arbiter", "passive"),
+        Flow(EpochEnd, "arbiter", "active"),
+        Flow(EpochEnd, "arbiter", "passive"),
+    ),
+    disclosures=(
+        Disclosure("arbiter", _GRADIENTS),
+        Disclosure("arbiter", "numbers of columns, batches and rows"),
+        Disclosure("active", _STEP, "train.step"),
+        Disclosure("passive", _STEP, "train.step"),
+        Disclosure("active", MOVED, "train.epoch_end"),
+        Disclosure("passive", MOVED, "train.epoch_end"),
+    ),
+)  # fmt: skip

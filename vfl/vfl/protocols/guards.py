@@ -1,0 +1,85 @@
+"""What must hold before a gradient is opened, checked by each party on its own columns.
+
+An opened gradient X^T d is f equations in the residuals of its n rows, each known to 16 bits.
+
+- A row with a direction of its own can be read off: the leverage h_i = x_i (X^T X)^-1 x_i^T is the
+  share of row i's residual that the columns can isolate (2205.04166 describes the case h_i = 1).
+- Labels are few bits each, so few rows can be solved for even where no row stands out: 16 f bits
+  about n labels leave one solution if they are many more, and lattice reduction finds it. So no
+  more bits are opened than there are rows.
+- Gradients of batches that differ in a few rows differ by what those rows add.
+
+What stays: a sum over any group that a column marks is opened. A group of three is three rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vfl.errors import SecurityError
+from vfl.spec import MIN_BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+MAX_LEVERAGE = 0.5
+OPENED_BITS = 16  # significant bits of an opened gradient
+ENCODED_BITS = 16  # fraction bits of an entry of X, in the cipher that keeps fewest (Paillier)
+
+
+def leverage(X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """h_i (n,) of each row of X (n, f), on the numerical column space of X."""
+    U, singular, _ = np.linalg.svd(X, full_matrices=False)
+    if not singular.size or singular[0] == 0.0:
+        return np.zeros(len(X))
+    rank = singular > singular[0] * max(X.shape) * np.finfo(np.float64).eps
+    return np.asarray((U[:, rank] ** 2).sum(axis=1))
+
+
+def check_gradient_leak(
+    party: str,
+    X: NDArray[np.float64],
+    batches: Sequence[slice],
+    *,
+    reshuffled: bool,
+    accepted: bool,
+) -> None:
+    """Refuse batches that change, are small, or in which a row has leverage above 1/2.
+
+    X (n, f) are the party's own training columns. Raises `SecurityError` with counts, no rows.
+    """
+    if accepted:
+        return
+    if reshuffled:
+        raise SecurityError(
+            f"{party}: model.reshuffle would open gradients of batches that differ in few rows; "
+            "leave it out, or set accept_gradient_leak: true"
+        )
+    X = np.rint(np.ldexp(X, ENCODED_BITS))  # what a cipher multiplies by: small entries are 0
+    for index, rows in enumerate(batches):
+        size = rows.stop - rows.start
+        if size < MIN_BATCH and len(batches) > 1:
+            raise SecurityError(
+                f"batch {index} has {size} rows; gradients of fewer than {MIN_BATCH} rows are not "
+                "opened unless the batch is the whole table. Raise model.batch_size, "
+                "or set accept_gradient_leak: true"
+            )
+        high = int((leverage(X[rows]) > MAX_LEVERAGE).sum())
+        if high:
+            raise SecurityError(
+                f"{party}: {high} of {size} rows in batch {index} have a leverage above "
+                f"{MAX_LEVERAGE} in this party's own {X.shape[1]} columns, so the opened gradient "
+                "would show their residuals and with them their labels. Drop rare or heavy-tailed "
+                "columns, use more rows, or set accept_gradient_leak: true"
+            )
+        if OPENED_BITS * X.shape[1] > size:
+            raise SecurityError(
+                f"{party}: a gradient of {X.shape[1]} columns opens "
+                f"{OPENED_BITS * X.shape[1]} bits about {size} rows, from which their labels can "
+                f"be solved; use at least {OPENED_BITS} rows a column (more rows, a larger "
+                "model.batch_size, or fewer columns), or set accept_gradient_leak: true"
+            )

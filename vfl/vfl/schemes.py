@@ -1,0 +1,34 @@
+"""The cipher a job asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vfl.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from vfl.spec import CryptoSpec
+    from vfl_crypto.linear import LinearScheme
+
+
+def make_scheme(crypto: CryptoSpec) -> LinearScheme:
+    """The scheme of a resolved crypto section.
+
+    Raises `InsecureParametersError` (of `vfl_crypto`) for a key below the floor and
+    `MissingExtraError` when an optional library is not installed.
+    """
+    if crypto.scheme == "mock":
+        from vfl_crypto.oracles.mock import MockScheme
+
+        return MockScheme()
+    if crypto.scheme == "ckks":
+        try:
+            from vfl_crypto.oracles.tenseal import CkksScheme
+        except ImportError as error:
+            raise MissingExtraError(
+                "crypto: ckks needs TenSEAL: pip install 'vfl[tenseal]', or use crypto: paillier"
+            ) from error
+        return CkksScheme()
+    from vfl_crypto.paillier import PaillierScheme
+
+    return PaillierScheme(key_bits=crypto.key_bits)

@@ -1,0 +1,1 @@
+"""How frames travel: in one process, through Ray."""

@@ -1,0 +1,144 @@
+"""What the terminal and the HTML report say alike about a run: names, sizes, whom to trust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vfl.protocols.guards import OPENED_BITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vfl.api import Run
+    from vfl.ledger import Border
+
+STAGES = ("read", "align", "encrypt", "compute", "wait")
+_METRICS = {"auc": "AUC", "log_loss": "log loss", "r2": "R²", "rmse": "RMSE"}
+_CIPHERS = {"paillier": "Paillier", "ckks": "CKKS", "mock": "mock cipher"}
+ALONE, POOLED = "_active_alone", "_pooled_plaintext"
+
+
+class MetricRow(msgspec.Struct, frozen=True):
+    """One held-out metric of the joint model, and of its rivals where they are known."""
+
+    name: str
+    joint: float
+    alone: float | None
+    pooled: float | None
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """Both directions between two parties: messages and bytes."""
+
+    left: str
+    right: str
+    there: tuple[int, int]
+    back: tuple[int, int]
+
+
+def metric_rows(metrics: dict[str, float]) -> list[MetricRow]:
+    """The joint model's metrics, each beside the same metric of its rivals."""
+    return [
+        MetricRow(
+            _METRICS.get(name, name), value, metrics.get(name + ALONE), metrics.get(name + POOLED)
+        )
+        for name, value in metrics.items()
+        if not name.endswith((ALONE, POOLED))
+    ]
+
+
+def exchanges(borders: Iterable[Border], order: list[str]) -> list[Exchange]:
+    """Borders in pairs, each pair in the order the job names its parties."""
+    traffic = {(b.sender, b.receiver): (b.messages, b.bytes) for b in borders}
+    return [
+        Exchange(
+            left, right, traffic.get((left, right), (0, 0)), traffic.get((right, left), (0, 0))
+        )
+        for i, left in enumerate(order)
+        for right in order[i + 1 :]
+        if (left, right) in traffic or (right, left) in traffic
+    ]
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them: 812 B, 3.4 KiB, 12.0 MiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.2f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 0.04 s, 12.3 s, 3 min 20 s."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def cipher(run: Run) -> str:
+    """The cipher, its parameters and its security level."""
+    scheme, _, parameters = run.result.cipher.partition(", ")
+    name = _CIPHERS.get(scheme, scheme)
+    if run.result.security_bits == 0:
+        return f"{name}: protects nothing"
+    return f"{name}, {parameters}, {run.result.security_bits}-bit security"
+
+
+def rows(run: Run) -> str:
+    """How many people the run is about."""
+    found = run.result.rows
+    return (
+        f"{found['table']:,} in the table of {run.job.roster.active}, {found['aligned']:,} in all "
+        f"tables: {found['train']:,} to train on, {found['held_out']:,} held out"
+    )
+
+
+def epochs(run: Run) -> str:
+    """How long was trained, and why it stopped."""
+    result, model = run.result, run.job.model
+    passes = f"{result.epochs} {'epoch' if result.epochs == 1 else 'epochs'}"
+    if result.converged:
+        return f"{passes}; the last moved the weights by {model.tolerance:g} or less: converged"
+    moved = f"; the last moved the weights by {result.changes[-1]:.2g}" if result.changes else ""
+    return f"{passes}, as many as the job allows{moved}"
+
+
+def trust(run: Run) -> list[str]:
+    """Who must trust whom for the run to have kept its promise, one sentence or two each."""
+    result, job = run.result, run.job
+    said = []
+    if result.security_bits == 0:
+        said.append(
+            "The mock cipher protects nothing: what is called encrypted crossed in the clear."
+        )
+    if result.arbiter:
+        said.append(
+            f"{result.arbiter} holds the only secret key. {listed(job.roster.data_parties)} must "
+            "trust it to keep the key to itself, to draw nothing from the gradients it opens "
+            f"({result.opened:,} values of {OPENED_BITS} bits), and to side with none of them. "
+            "It sees no row, no id and no label."
+        )
+    said.append("Every party is assumed to follow the protocol, however curious it is.")
+    if job.transport == "ray":
+        said.append(
+            "One Ray cluster is one trust domain: who controls the cluster can read the memory of "
+            "every party in it."
+        )
+    else:
+        said.append(
+            "All parties ran in one process: who ran it could see everything. This tries a job "
+            "out; it separates nobody."
+        )
+    return said
