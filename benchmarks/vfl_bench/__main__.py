@@ -1,0 +1,5 @@
+"""`python -m vfl_bench` is `vfl-bench`."""
+
+from vfl_bench.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""What `vfl-bench crypto` measures: one suite a file, each a generator of `Work`."""
