@@ -159,7 +159,8 @@ async def arbiter(ctx: Context, training: Training) -> Fitted:
                 )
                 await ctx.send(name, message, scope=at)
         assert moved is not None
-        changes.append(float(np.linalg.norm(moved)))
+        with np.errstate(over="ignore"):  # a diverging run is refused at its next step
+            changes.append(float(np.linalg.norm(moved)))
         converged = changes[-1] <= model.tolerance
         next_key = b""
         if holder.openings_left < sum(columns) * len(start.batch_rows.value):
