@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import secrets
 from dataclasses import dataclass
 from functools import reduce
@@ -86,14 +87,14 @@ def _digests(prefix: hashlib.blake2b, ids: Sequence[bytes]) -> NDArray[np.uint8]
 class Blinder:
     """One party's secret scalar for one session; raises points to it. Never pickled or printed.
 
-    `threads` is how many cores one call may use.
+    `threads` is how many cores one call may use, by default all.
     """
 
     __slots__ = ("_scalar", "_threads")
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int | None = None) -> None:
         self._scalar = secrets.token_bytes(32)
-        self._threads = threads
+        self._threads = threads or os.cpu_count() or 1
 
     def __repr__(self) -> str:
         return "<Blinder of one session>"

@@ -119,6 +119,29 @@ class Door:
         return Released(values, significant_bits, flood, quantum)
 
 
+class Releasing:
+    """What every key holder does alike: one door for its values, and no copy of itself."""
+
+    _door: Door
+
+    @property
+    def openings_left(self) -> int:
+        """How many values this key may still open."""
+        return self._door.left
+
+    def release(
+        self,
+        decrypted: Decrypted,
+        significant_bits: int = MAX_SIGNIFICANT_BITS,
+        quantum: float = 0.0,
+    ) -> Released:
+        """See `Door.release`."""
+        return self._door.release(decrypted, significant_bits, quantum)
+
+    def __reduce__(self) -> NoReturn:
+        raise ReleaseError("a key holder is never pickled or copied; make one where it is used")
+
+
 def os_gaussian(count: int) -> NDArray[np.float64]:
     """Standard normal draws (count,), every bit of them from the operating system (Box-Muller)."""
     pairs = (count + 1) // 2

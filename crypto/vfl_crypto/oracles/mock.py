@@ -8,14 +8,14 @@ cipher, and the difference between the two runs is the cipher's.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vfl_crypto.errors import CryptoError, KeyMismatchError, ReleaseError, WireError
+from vfl_crypto.errors import CryptoError, KeyMismatchError, WireError
 from vfl_crypto.fixedpoint import require_below
 from vfl_crypto.linear import Ciphertext, SchemeInfo
-from vfl_crypto.release import MAX_SIGNIFICANT_BITS, Decrypted, Door, Released
+from vfl_crypto.release import Decrypted, Door, Releasing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,16 +82,13 @@ class MockEncryptor:
         return Ciphertext("mock", self._key_id, 0, len(body), body, layout, fresh)
 
 
-class MockKeyHolder:
+class MockKeyHolder(Releasing):
     """See `linear.KeyHolder`."""
 
     def __init__(self, openings: int) -> None:
         self._encryptor = MockEncryptor(secrets.token_hex(_ID_BYTES))
         self._door = Door(openings)
         self._open = True
-
-    def __reduce__(self) -> NoReturn:
-        raise ReleaseError("a key holder is never pickled or copied")
 
     @property
     def encryptor(self) -> MockEncryptor:
@@ -101,23 +98,11 @@ class MockKeyHolder:
     def public_key(self) -> bytes:
         return _PREFIX + self._encryptor.info.key_id.encode()
 
-    @property
-    def openings_left(self) -> int:
-        return self._door.left
-
     def decrypt(self, ciphertext: Ciphertext) -> Decrypted:
         values = self._encryptor.check(ciphertext)
         if not self._open:
             raise CryptoError("this key was closed; generate a new one")
         return Decrypted(values)
-
-    def release(
-        self,
-        decrypted: Decrypted,
-        significant_bits: int = MAX_SIGNIFICANT_BITS,
-        quantum: float = 0.0,
-    ) -> Released:
-        return self._door.release(decrypted, significant_bits, quantum)
 
     def close(self) -> None:
         self._open = False

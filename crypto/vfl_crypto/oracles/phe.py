@@ -10,7 +10,7 @@ phe is GPL-3, so nothing but tests and benchmarks imports this module. Two diffe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from vfl_crypto.errors import CryptoError, KeyMismatchError
 from vfl_crypto.linear import Ciphertext, SchemeInfo
@@ -25,7 +25,7 @@ from vfl_crypto.paillier.scheme import (
     decode_integers,
     encode_integers,
 )
-from vfl_crypto.release import MAX_SIGNIFICANT_BITS, Decrypted, Door, Released
+from vfl_crypto.release import Decrypted, Door, Releasing
 
 try:
     import phe
@@ -163,7 +163,7 @@ class PheEncryptor:
         return Ciphertext("phe", self.key.key_id, scale_bits, len(body), body, layout, fresh)
 
 
-class PheKeyHolder:
+class PheKeyHolder(Releasing):
     """The secret-key face on phe; see `linear.KeyHolder`."""
 
     def __init__(self, private: Any, encryptor: PheEncryptor) -> None:
@@ -179,10 +179,6 @@ class PheKeyHolder:
     def public_key(self) -> bytes:
         return self._encryptor.key.to_bytes()
 
-    @property
-    def openings_left(self) -> int:
-        return self._door.left
-
     def decrypt(self, ciphertext: Ciphertext) -> Decrypted:
         """See `linear.KeyHolder.decrypt`."""
         if self._private is None:
@@ -194,23 +190,11 @@ class PheKeyHolder:
             integers.append(m - key.n if m > key.n // 2 else m)
         return Decrypted(decode_integers(integers, ciphertext.scale_bits))
 
-    def release(
-        self,
-        decrypted: Decrypted,
-        significant_bits: int = MAX_SIGNIFICANT_BITS,
-        quantum: float = 0.0,
-    ) -> Released:
-        """See `linear.KeyHolder.release`."""
-        return self._door.release(decrypted, significant_bits, quantum)
-
     def close(self) -> None:
         self._private = None
 
     def __repr__(self) -> str:
         return f"<phe key holder {self._encryptor.key.key_id}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise CryptoError("a key holder is never pickled or copied; make one where it is used")
 
 
 class PheScheme:

@@ -24,19 +24,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from vfl_crypto.errors import CryptoError, KeyMismatchError, ReleaseError, WireError
+from vfl_crypto.errors import CryptoError, KeyMismatchError, WireError
 from vfl_crypto.oracles.ckks_encryptor import CkksEncryptor
 from vfl_crypto.oracles.ckks_noise import CkksParameters
 from vfl_crypto.oracles.ckks_slots import class_values
 from vfl_crypto.oracles.residues import fold, unfold, wanted_coefficients
 from vfl_crypto.oracles.seal_bytes import require_words
 from vfl_crypto.oracles.seal_ring import Ring, seal
-from vfl_crypto.release import MAX_SIGNIFICANT_BITS, Decrypted, Door, Released
+from vfl_crypto.release import Decrypted, Door, Releasing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class CkksPublic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="c
     words: bytes
 
 
-class CkksKeyHolder:
+class CkksKeyHolder(Releasing):
     """The secret-key face; see `linear.KeyHolder`. Never pickled, never printed."""
 
     def __init__(self, ring: Ring) -> None:
@@ -71,9 +71,6 @@ class CkksKeyHolder:
     def __repr__(self) -> str:
         return f"<CKKS secret key {self._encryptor.info.key_id[:8]}, {self.openings_left} left>"
 
-    def __reduce__(self) -> NoReturn:
-        raise ReleaseError("a secret key is never pickled or copied")
-
     @property
     def encryptor(self) -> CkksEncryptor:
         return self._encryptor
@@ -81,10 +78,6 @@ class CkksKeyHolder:
     @property
     def public_key(self) -> bytes:
         return self._public_key
-
-    @property
-    def openings_left(self) -> int:
-        return self._door.left
 
     def decrypt(self, ciphertext: Ciphertext) -> Decrypted:
         """Values (count,), sealed, with the flood they need. Raises as `CkksEncryptor.check`."""
@@ -97,15 +90,6 @@ class CkksKeyHolder:
         means = np.concatenate([self._means(row) for row in body])[: ciphertext.count]
         flood = p.flood(p.sums_deviation(layout.classes, layout.total))
         return Decrypted(means * layout.total, flood)
-
-    def release(
-        self,
-        decrypted: Decrypted,
-        significant_bits: int = MAX_SIGNIFICANT_BITS,
-        quantum: float = 0.0,
-    ) -> Released:
-        """See `linear.KeyHolder`."""
-        return self._door.release(decrypted, significant_bits, quantum)
 
     def close(self) -> None:
         """Drop the secret key; SEAL clears its memory."""

@@ -19,7 +19,7 @@ body: uint64 (count, limbs), the integers modulo n^2 in little-endian limbs.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from vfl_crypto.paillier.keys import DEFAULT_KEY_BITS, PublicKey, check_key_bits
 from vfl_crypto.paillier.limbs import from_limbs, to_limbs
 from vfl_crypto.paillier.private import PrivateKey
 from vfl_crypto.paillier.products import Products
-from vfl_crypto.release import MAX_SIGNIFICANT_BITS, Decrypted, Door, Released
+from vfl_crypto.release import Decrypted, Door, Releasing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,7 +158,7 @@ class PaillierEncryptor:
         return Ciphertext("paillier", key_id, scale_bits, len(body), body, layout, fresh)
 
 
-class PaillierKeyHolder:
+class PaillierKeyHolder(Releasing):
     """The secret-key face; see `linear.KeyHolder`. Never pickled, never printed."""
 
     def __init__(self, key: PrivateKey, encryptor: PaillierEncryptor, threads: int) -> None:
@@ -175,10 +175,6 @@ class PaillierKeyHolder:
     def public_key(self) -> bytes:
         return self._encryptor.key.to_bytes()
 
-    @property
-    def openings_left(self) -> int:
-        return self._door.left
-
     def decrypt(self, ciphertext: Ciphertext) -> Decrypted:
         """See `linear.KeyHolder.decrypt`; exact, so nothing is flooded.
 
@@ -191,23 +187,11 @@ class PaillierKeyHolder:
         integers = self._private.decrypt(rows, self._threads)
         return Decrypted(decode_integers(integers, ciphertext.scale_bits))
 
-    def release(
-        self,
-        decrypted: Decrypted,
-        significant_bits: int = MAX_SIGNIFICANT_BITS,
-        quantum: float = 0.0,
-    ) -> Released:
-        """See `linear.KeyHolder.release`: 2^20 openings a key."""
-        return self._door.release(decrypted, significant_bits, quantum)
-
     def close(self) -> None:
         self._private = None
 
     def __repr__(self) -> str:
         return f"<Paillier key holder {self._encryptor.key.key_id}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise CryptoError("a key holder is never pickled or copied; make one where it is used")
 
 
 class PaillierScheme:

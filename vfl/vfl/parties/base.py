@@ -114,10 +114,7 @@ class DataParty(Party):
         aligned = table.take(rows)
 
         def work() -> tuple[Preprocessor, NDArray[np.float64]]:
-            fitted = Preprocessor.fit(
-                aligned.values[train], table.names,
-                party=f"{spec.name}, {table.source}", impute=spec.impute, scale=spec.scale,
-            )  # fmt: skip
+            fitted = self.fit_preprocessing(table, aligned.values[train])
             return fitted, fitted.transform(aligned.values)
 
         preprocessor, X = await ctx.compute("compute", work)
@@ -126,9 +123,13 @@ class DataParty(Party):
 
     def check_early(self, table: Table) -> None:
         """Refuse missing values without a rule before anything is sent."""
+        self.fit_preprocessing(table, table.values)
+
+    def fit_preprocessing(self, table: Table, values: NDArray[np.float64]) -> Preprocessor:
+        """Fit as this party's spec says on some rows (n, f) of `table`."""
         spec = self.spec
-        Preprocessor.fit(
-            table.values, table.names,
+        return Preprocessor.fit(
+            values, table.names,
             party=f"{spec.name}, {table.source}", impute=spec.impute, scale=spec.scale,
         )  # fmt: skip
 

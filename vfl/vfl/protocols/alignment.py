@@ -17,7 +17,6 @@ file and is the same for the same people, whatever the session.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from typing import TYPE_CHECKING
 
@@ -95,7 +94,7 @@ async def _active_of_two(
     minimum: int,
 ) -> Rows:
     (peer,) = ctx.roster.passives
-    blinder = Blinder(os.cpu_count() or 1)
+    blinder = Blinder()
     order = shuffled(len(ids))
     masked = await raise_own(ctx, blinder, ids, order, salt)
     await ctx.send(peer, MaskedIds(Masked(masked, CURVE)), scope=f"align/{ctx.name}")
@@ -115,7 +114,7 @@ async def _active_of_two(
 
 async def _passive_of_two(ctx: Context, ids: Sequence[bytes], salt: bytes, minimum: int) -> Rows:
     peer = ctx.roster.active
-    blinder = Blinder(os.cpu_count() or 1)
+    blinder = Blinder()
     order = shuffled(len(ids))
     masked = await raise_own(ctx, blinder, ids, order, salt)
     await ctx.send(peer, MaskedIds(Masked(masked, CURVE)), scope=f"align/{ctx.name}")

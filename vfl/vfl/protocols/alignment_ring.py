@@ -8,7 +8,6 @@ its own shuffle, so that only the owner learns which of its rows they are.
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +36,7 @@ class Ring:
         self._ids = ids
         self._salt = salt
         self._me = self.parties.index(ctx.name)
-        self._blinder = Blinder(os.cpu_count() or 1)
+        self._blinder = Blinder()
         self._orders: dict[str, Rows] = {}  # list's owner -> how this party shuffled it
 
     def _at(self, place: int) -> str:
