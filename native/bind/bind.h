@@ -8,5 +8,9 @@ namespace vflnative::bind {
 void bind_cpu(nanobind::module_& module);
 void bind_paillier(nanobind::module_& module);
 void bind_curve25519(nanobind::module_& module);
+void bind_ring(nanobind::module_& module);
+void bind_rns(nanobind::module_& module);
+void bind_sampler(nanobind::module_& module);
+void bind_image_sums(nanobind::module_& module);
 
 }  // namespace vflnative::bind

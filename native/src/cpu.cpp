@@ -1,18 +1,22 @@
 #include "vflnative/cpu.h"
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
+#include <string>
 
 namespace vflnative {
 namespace {
 
 CpuLevel choose() {
     const auto levels = available_levels();
-    CpuLevel best = levels.back();
+    const CpuLevel best = levels.back();
     if (const char* cap = std::getenv("VFL_CPU_LEVEL")) {
         for (const CpuLevel level : levels) {
-            if (level_name(level) == cap) best = level;
+            if (level_name(level) == cap) return level;
         }
+        std::fprintf(stderr, "VFL_CPU_LEVEL=%s is no level of this machine; using %s\n", cap,
+                     std::string(level_name(best)).c_str());
     }
     return best;
 }
@@ -28,8 +32,16 @@ std::vector<CpuLevel> available_levels() {
     std::vector<CpuLevel> levels{CpuLevel::scalar};
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("bmi2") && __builtin_cpu_supports("adx")) {
-        levels.push_back(CpuLevel::adx);
+    const bool has[] = {
+        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("adx"),
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
+        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512vl"),
+        __builtin_cpu_supports("avx512ifma") != 0,
+    };
+    for (const bool one : has) {
+        if (!one) break;
+        levels.push_back(static_cast<CpuLevel>(levels.size()));
     }
 #endif
     return levels;
@@ -51,6 +63,9 @@ std::string_view level_name(CpuLevel level) {
     switch (level) {
         case CpuLevel::scalar: return "scalar";
         case CpuLevel::adx: return "adx";
+        case CpuLevel::avx2: return "avx2";
+        case CpuLevel::avx512: return "avx512";
+        case CpuLevel::ifma: return "ifma";
     }
     return "unknown";
 }

@@ -12,12 +12,10 @@ namespace vflnative {
 namespace {
 
 const BigintLevel& active_bigint_level() {
-    switch (active_level()) {
 #if defined(__x86_64__)
-        case CpuLevel::adx: return bigint_adx;
+    if (active_level() >= CpuLevel::adx) return bigint_adx;
 #endif
-        default: return bigint_scalar;
-    }
+    return bigint_scalar;
 }
 
 }  // namespace

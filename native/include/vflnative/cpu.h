@@ -1,7 +1,7 @@
 // Run-time dispatch: which instruction levels this machine has, and which one the kernels use.
 //
-// Every kernel family keeps one table of function pointers per level; a level is chosen once, at
-// import. The environment variable VFL_CPU_LEVEL caps it, so that every level a machine has can be
+// A level includes those below it. Kernel families keep one table of function pointers for each level
+// that serves them; a level is chosen once, at import. The environment variable VFL_CPU_LEVEL caps it, so that every level a machine has can be
 // tested on that machine.
 #pragma once
 
@@ -13,6 +13,9 @@ namespace vflnative {
 enum class CpuLevel : int {
     scalar = 0,  // portable C++
     adx = 1,     // x86-64 with BMI2 (mulx) and ADX
+    avx2 = 2,    // and AVX2 and FMA
+    avx512 = 3,  // and AVX-512 F, DQ and VL
+    ifma = 4,    // and AVX-512 IFMA
 };
 
 // Levels this machine can run, lowest first.
