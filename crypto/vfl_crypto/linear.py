@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from vfl_crypto.errors import KeyMismatchError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -37,7 +39,7 @@ class Ciphertext:
     process; what comes off the wire is not fresh, so it cannot be passed on unchanged.
     """
 
-    scheme: str  # "paillier", "ckks", "mock"
+    scheme: str  # "lattice", "paillier", "ckks", "mock"
     key_id: str  # digest of the public key, hex
     scale_bits: int  # a value v is stored as round(v * 2**scale_bits)
     count: int  # how many values
@@ -61,6 +63,48 @@ class SchemeInfo:
     key_id: str
 
 
+class Matrix:
+    """A plain matrix (n, f) for many products: a read-only copy with an identity.
+
+    A cipher may keep what it derives from it for as long as it lives.
+    """
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self._values = np.array(values, dtype=np.float64)
+        if self._values.ndim != 2:
+            raise KeyMismatchError(f"a matrix has two dimensions, not {self._values.shape}")
+        self._values.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def ndim(self) -> int:
+        return 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self._values.shape
+        return rows, columns
+
+    def __array__(
+        self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None
+    ) -> NDArray[np.generic]:
+        return np.array(self._values, dtype=dtype, copy=copy)
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """One of two additive shares of integers (count,) modulo 2^modulus_bits; uniform by itself.
+
+    The sum of both is the value at scale 2^scale_bits, or one unit off (`lattice.masking`).
+    """
+
+    values: NDArray[np.uint64]
+    modulus_bits: int
+    scale_bits: int
+
+
 class Encryptor(Protocol):
     """The public-key face. All arrays are float64; every method may run on any thread."""
 
@@ -77,7 +121,7 @@ class Encryptor(Protocol):
     def add(self, left: Ciphertext, right: Ciphertext) -> Ciphertext:
         """[[l + r]], same key, scale and length; not fresh."""
 
-    def rmatmul(self, plain: NDArray[np.float64], ciphertext: Ciphertext) -> Ciphertext:
+    def rmatmul(self, plain: NDArray[np.float64] | Matrix, ciphertext: Ciphertext) -> Ciphertext:
         """[[X^T d]] (f,) from plain X (n, f) and [[d]] (n,); not fresh."""
 
 

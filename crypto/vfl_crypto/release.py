@@ -30,14 +30,17 @@ class Decrypted:
     """Decrypted values (n,) that cannot be read: no array, no repr, no pickle. See `Door.release`.
 
     `flood_std` is the standard deviation of the noise `release` must add, in units of the values;
-    0 for a cipher that decrypts exactly.
+    0 for a cipher that decrypts exactly. `quantum` is the finest step it may open; 0 for any.
     """
 
-    __slots__ = ("_flood_std", "_values")
+    __slots__ = ("_flood_std", "_quantum", "_values")
 
-    def __init__(self, values: NDArray[np.float64], flood_std: float = 0.0) -> None:
+    def __init__(
+        self, values: NDArray[np.float64], flood_std: float = 0.0, quantum: float = 0.0
+    ) -> None:
         self._values = values
         self._flood_std = flood_std
+        self._quantum = quantum
 
     def __len__(self) -> int:
         return len(self._values)
@@ -74,6 +77,16 @@ class Door:
     def left(self) -> int:
         return self.budget - self.opened
 
+    def count(self, openings: int) -> None:
+        """Takes them off the budget; raises `ReleaseBudgetError` if there are not as many."""
+        with self._lock:
+            if self.opened + openings > self.budget:
+                raise ReleaseBudgetError(
+                    f"this key has opened {self.opened} of {self.budget} values and was asked for "
+                    f"{openings} more; rotate the key"
+                )
+            self.opened += openings
+
     def release(
         self,
         decrypted: Decrypted,
@@ -95,13 +108,8 @@ class Door:
                 f"asked to open {significant_bits} significant bits; "
                 f"at most {MAX_SIGNIFICANT_BITS} may leave the key holder"
             )
-        with self._lock:
-            if self.opened + len(decrypted) > self.budget:
-                raise ReleaseBudgetError(
-                    f"this key has opened {self.opened} of {self.budget} values and was asked for "
-                    f"{len(decrypted)} more; rotate the key"
-                )
-            self.opened += len(decrypted)
+        self.count(len(decrypted))
+        quantum = max(quantum, decrypted._quantum)  # noqa: SLF001  the one door
         values = decrypted._values  # noqa: SLF001  the one door
         flood = decrypted._flood_std  # noqa: SLF001
         if flood > 0.0:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vfl_crypto.errors import EncodingOverflowError, KeyMismatchError, WireError
 from vfl_crypto.fixedpoint import require_below
-from vfl_crypto.linear import Ciphertext, SchemeInfo
+from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo
 from vfl_crypto.oracles.ckks_noise import ENCRYPTIONS_ADDED, RESULTS_ADDED
 from vfl_crypto.oracles.ckks_slots import Layout, pair
 from vfl_crypto.oracles.residues import add_mod, fold
@@ -69,7 +69,7 @@ class CkksEncryptor:
             )
         return self._sum(left, right, fresh=False)
 
-    def rmatmul(self, plain: NDArray[np.float64], ciphertext: Ciphertext) -> Ciphertext:
+    def rmatmul(self, plain: NDArray[np.float64] | Matrix, ciphertext: Ciphertext) -> Ciphertext:
         """See `linear.Encryptor`.
 
         Raises `EncodingOverflowError` for a column whose root mean square over the padded rows

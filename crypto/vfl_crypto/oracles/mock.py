@@ -14,7 +14,7 @@ import numpy as np
 
 from vfl_crypto.errors import CryptoError, KeyMismatchError, WireError
 from vfl_crypto.fixedpoint import require_below
-from vfl_crypto.linear import Ciphertext, SchemeInfo
+from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo
 from vfl_crypto.release import Decrypted, Door, Releasing
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ class MockEncryptor:
             )
         return self._ciphertext(first + second, left.layout, fresh=False)
 
-    def rmatmul(self, plain: NDArray[np.float64], ciphertext: Ciphertext) -> Ciphertext:
+    def rmatmul(self, plain: NDArray[np.float64] | Matrix, ciphertext: Ciphertext) -> Ciphertext:
         held = self.check(ciphertext)
-        plain = require_below(plain, _RANGE_BITS, "an entry of the matrix")
+        plain = require_below(np.asarray(plain), _RANGE_BITS, "an entry of the matrix")
         if ciphertext.layout != "rows" or plain.ndim != 2 or len(plain) != ciphertext.count:
             raise KeyMismatchError(
                 f"a matrix of shape {plain.shape} does not fit "

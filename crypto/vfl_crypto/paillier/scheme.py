@@ -25,7 +25,7 @@ import numpy as np
 
 from vfl_crypto.errors import CryptoError, KeyMismatchError, WireError
 from vfl_crypto.fixedpoint import FixedPoint, require_below
-from vfl_crypto.linear import Ciphertext, SchemeInfo
+from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo
 from vfl_crypto.paillier.keys import DEFAULT_KEY_BITS, PublicKey, check_key_bits
 from vfl_crypto.paillier.limbs import from_limbs, to_limbs
 from vfl_crypto.paillier.private import PrivateKey
@@ -131,7 +131,7 @@ class PaillierEncryptor:
             )
         return self._wrap(self._products.multiply(*rows), left.scale_bits, left.layout)
 
-    def rmatmul(self, plain: NDArray[np.float64], ciphertext: Ciphertext) -> Ciphertext:
+    def rmatmul(self, plain: NDArray[np.float64] | Matrix, ciphertext: Ciphertext) -> Ciphertext:
         """See `linear.Encryptor.rmatmul`; exact for the quantised matrix."""
         body = self._rows(ciphertext)
         plain = np.asarray(plain, dtype=np.float64)

@@ -1,0 +1,81 @@
+"""Encryption under the secret key (seeded, half the bytes) and under the public key; the phase.
+
+A message m modulo t = 2^bits in each coefficient is carried as round(Q m / t), the rounding done on
+the exact integer Q m, so a message that wraps does so cleanly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vfl_crypto.lattice.arithmetic import fresh_seed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vfl_crypto.lattice.arithmetic import Arithmetic
+    from vfl_crypto.lattice.keys import PublicKey, SecretKey
+
+
+def encrypt_seeded(
+    secret: SecretKey, messages: NDArray[np.uint64], bits: int
+) -> tuple[bytes, NDArray[np.uint64]]:
+    """Messages (count, N) modulo 2^bits -> seed of a, and b = -a s + e + m (count, primes, N)."""
+    arithmetic, seed = secret.arithmetic, fresh_seed()
+    ring, threads, count = arithmetic.ring, arithmetic.threads, len(messages)
+    masks = ring.multiply(
+        ring.forward(arithmetic.uniform(seed, count), threads), secret.ntt, threads
+    )
+    error = ring.lift(arithmetic.errors(fresh_seed(), count), threads)
+    b = ring.add(error, arithmetic.rns.scale_up(messages, bits, threads), threads)
+    return seed, ring.subtract(b, ring.inverse(masks, threads), threads)
+
+
+def expand_seeded(arithmetic: Arithmetic, seed: bytes, b: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Seed and b (count, primes, N) -> ciphertexts (count, 2, primes, N), coefficient form."""
+    return np.stack((b, arithmetic.uniform(seed, len(b))), axis=1)
+
+
+def encrypt_zero(public: PublicKey, count: int) -> NDArray[np.uint64]:
+    """Ciphertexts of zero (count, 2, primes, N): (b u + e_0, a u + e_1), all fresh."""
+    arithmetic = public.arithmetic
+    ring, threads = arithmetic.ring, arithmetic.threads
+    p, seed = arithmetic.parameters, fresh_seed()
+    u = ring.forward(ring.lift(arithmetic.ternary(seed, count), threads), threads)
+    products = np.empty((count, 2, len(p.primes), p.n), dtype=np.uint64)
+    for side, key in enumerate(public.encryption):
+        products[:, side] = ring.multiply(u, key, threads)
+    errors = arithmetic.errors(seed, 2 * count).reshape(count, 2, p.n)
+    return ring.add(ring.inverse(products, threads), ring.lift(errors, threads), threads)
+
+
+def encrypt_public(
+    public: PublicKey, messages: NDArray[np.uint64], bits: int
+) -> NDArray[np.uint64]:
+    """Messages (count, N) modulo 2^bits -> ciphertexts (count, 2, primes, N)."""
+    arithmetic = public.arithmetic
+    c = encrypt_zero(public, len(messages))
+    scaled = arithmetic.rns.scale_up(messages, bits, arithmetic.threads)
+    c[:, 0] = arithmetic.ring.add(np.ascontiguousarray(c[:, 0]), scaled, arithmetic.threads)
+    return c
+
+
+def times_secret(secret: SecretKey, c1: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """c1 s (count, primes, N), coefficient form in and out."""
+    ring, threads = secret.arithmetic.ring, secret.arithmetic.threads
+    return ring.inverse(ring.multiply(ring.forward(c1, threads), secret.ntt, threads), threads)
+
+
+def phase(secret: SecretKey, c: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """c0 + c1 s (count, primes, N): the scaled message and the noise."""
+    ring, threads = secret.arithmetic.ring, secret.arithmetic.threads
+    c1 = times_secret(secret, np.ascontiguousarray(c[:, 1]))
+    return ring.add(np.ascontiguousarray(c[:, 0]), c1, threads)
+
+
+def decrypt(secret: SecretKey, c: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    """Messages (count, N) modulo 2^bits."""
+    arithmetic = secret.arithmetic
+    return arithmetic.rns.scale_down(phase(secret, c), bits, arithmetic.threads)

@@ -1,0 +1,64 @@
+"""Whole products as bytes: the four shapes a vertical model needs."""
+
+import numpy as np
+import pytest
+from lattice_products import PUBLIC, SECRET, signed
+
+from vfl_crypto.errors import KeyMismatchError, WireError
+from vfl_crypto.lattice import exchange, masking
+from vfl_crypto.lattice.parameters import COMPACT
+from vfl_crypto.lattice.plan import choose, modulus_bits
+from vfl_crypto.lattice.product import Tiles
+
+SECRET_KEY, PUBLIC_KEY = SECRET["compact"], PUBLIC["compact"]
+
+
+def product(P: np.ndarray, C: np.ndarray, bits: int) -> np.ndarray:
+    """P C by shares that travelled as bytes, signed."""
+    log_t = modulus_bits(P.shape[1], bits, bits)
+    plan = choose(COMPACT, (*P.shape, C.shape[1]), plain_bits=bits, modulus_bits=log_t)
+    up = exchange.upload(plan, SECRET_KEY, C)
+    down, own = exchange.answer(Tiles(plan, SECRET_KEY.arithmetic, P), PUBLIC_KEY, up)
+    theirs = masking.open_returned(plan, SECRET_KEY, down)
+    assert up.nbytes <= plan.upload_bytes and down.nbytes <= plan.download_bytes + 2
+    shift = np.uint64(64 - log_t)
+    return ((own + theirs) << shift).view(np.int64) >> shift.astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "inner", "outer"),
+    [
+        ("gradient of several outputs, X^T [[D]]", 2000, 30, 3),
+        ("embeddings by weights, [[E]] W", 4096, 12, 5),
+        ("embeddings of a short batch, [[E]] W", 100, 40, 7),
+        ("scores, X [[W]]", 900, 25, 2),
+    ],
+)
+def test_the_products_of_a_vertical_model(name, batch, inner, outer):
+    rng = np.random.default_rng(len(name))
+    X = signed(rng, (batch, inner), 10, extreme=False)
+    W = signed(rng, (inner, outer), 10, extreme=False)
+    D = signed(rng, (batch, outer), 10, extreme=False)
+    if "X^T" in name:
+        got, want = product(np.ascontiguousarray(X.T), D, 10), X.T @ D
+    elif "[[E]]" in name:  # the encrypted factor on the left: transposed
+        got = product(np.ascontiguousarray(W.T), np.ascontiguousarray(X.T), 10).T
+        want = X @ W
+    else:
+        got, want = product(X, W, 10), X @ W
+    assert np.abs(got - want).max() <= 1
+
+
+def test_what_does_not_fit_the_plan_is_refused():
+    plan = choose(COMPACT, (3, 20, 1), plain_bits=8, modulus_bits=21)
+    tiles = Tiles(plan, SECRET_KEY.arithmetic, np.ones((3, 20), dtype=np.int64))
+    with pytest.raises(KeyMismatchError, match="encrypts a matrix"):
+        exchange.upload(plan, SECRET_KEY, np.ones((20, 2), dtype=np.int64))
+    up = exchange.upload(plan, SECRET_KEY, np.ones((20, 1), dtype=np.int64))
+    for bad in (up[:-1], up.astype(np.int64), np.append(up, up[:1])):
+        with pytest.raises(WireError, match="bytes"):
+            exchange.answer(tiles, PUBLIC_KEY, bad)
+    forged = up.copy()
+    forged[32:44] = 255  # a residue of all ones is not below its prime
+    with pytest.raises(WireError, match="damaged"):
+        exchange.answer(tiles, PUBLIC_KEY, forged)
