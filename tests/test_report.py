@@ -40,6 +40,14 @@ def test_it_shows_the_numbers_of_the_run(run, page):
     assert "mock cipher: protects nothing" in page and "arbiter holds the only secret key" in page
 
 
+def test_the_bytes_of_keys_are_told_apart(run, page):
+    ledger = run.ledger
+    assert wording.traffic(ledger) in page
+    assert f"{wording.size(ledger.keys)} of public keys" in page
+    keys = [kind for kind in ledger_by_kind(run.folder) if kind.kind in ("train.key", "score.key")]
+    assert ledger.keys == sum(kind.bytes for kind in keys)
+
+
 def test_the_ledger_by_kind_adds_up_to_the_borders(run):
     kinds = ledger_by_kind(run.folder)
     assert sum(kind.bytes for kind in kinds) == sum(border.bytes for border in run.ledger.borders)

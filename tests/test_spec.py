@@ -19,6 +19,7 @@ import vfl
 from vfl import spec
 from vfl.errors import JobError
 from vfl.spec import JobSpec, PartySpec, check_job, json_schema, load_job
+from vfl_crypto.lattice.scheme import TERMS
 
 BANK = {"name": "bank", "data": "bank.csv", "label": "y"}
 SHOP = {"name": "shop", "data": "shop.csv"}
@@ -43,7 +44,8 @@ def test_the_shortest_job_has_the_documented_defaults(tmp_path):
     job = load(tmp_path, GOOD)
     assert job.roster.active == "bank" and job.roster.passives == ("shop",)
     assert job.roster.arbiter == "arbiter"  # added: nobody was named
-    assert job.cipher == spec.CryptoSpec("paillier", 3072)
+    assert job.asked == spec.CryptoSpec("auto", 3072)
+    assert job.cipher == spec.CryptoSpec("lattice", 3072)
     assert job.transport == "ray" and job.schedule.deadline_s == 300.0
     assert job.test_fraction == 0.2 and not job.accept_gradient_leak
 
@@ -89,6 +91,10 @@ PROBLEMS = {
     "seed must lie between": GOOD | {"seed": 1 << 63},
     "min_overlap must be at least 1": GOOD | {"min_overlap": 0},
     "crypto: mock protects nothing": GOOD | {"crypto": "mock"},
+    "crypto: lattice adds up what at most 16 data parties encrypt: use crypto: paillier": parties(
+        BANK, *(SHOP | {"name": f"shop{k}"} for k in range(16))
+    )
+    | {"crypto": {"scheme": "lattice"}},
     "model.batch_size 511 opens gradients of fewer than 512 rows": model(batch_size=511),
     "model.reshuffle changes the rows": model(reshuffle=True),
 }
@@ -196,6 +202,12 @@ def test_the_schema_covers_every_key():
 def test_a_job_comes_back_from_json(tmp_path):
     job = load(tmp_path, model(batch_size=600) | {"crypto": {"scheme": "ckks"}})
     assert msgspec.json.decode(msgspec.json.encode(job), type=JobSpec) == job
+
+
+def test_sixteen_data_parties_are_not_too_many_for_the_lattice(tmp_path):
+    shops = [SHOP | {"name": f"shop{k}"} for k in range(15)]
+    job = load(tmp_path, parties(BANK, *shops) | {"crypto": "lattice"})
+    assert len(job.roster.data_parties) == spec.LATTICE_PARTIES == TERMS
 
 
 def test_checking_a_checked_job_changes_nothing(tmp_path):

@@ -29,15 +29,17 @@ def job(tmp_path):
     return build
 
 
-def test_an_encrypted_run_is_the_plaintext_one(job):
+@pytest.mark.parametrize("crypto", [CryptoSpec("paillier", 2048), "auto"], ids=str)
+def test_an_encrypted_run_is_the_plaintext_one(job, crypto):
     model = LogisticRegression(l2=0.01, learning_rate=0.1, epochs=2)
-    result = verify(job(model=model, crypto=CryptoSpec("paillier", 2048), transport="ray"))
+    result = verify(job(model=model, crypto=crypto, transport="ray"))
+    cipher = crypto.scheme if isinstance(crypto, CryptoSpec) else "lattice"
     assert result.passed and all(check.passed for check in result.checks)
-    assert set(result.values) == {"mock", "paillier", "plaintext", "scikit-learn"}
+    assert set(result.values) == {"mock", cipher, "plaintext", "scikit-learn"}
     apart = {check.what: check.difference for check in result.checks}
-    assert apart["weights, paillier and plaintext"] < 1e-4
-    assert apart["weights, paillier and mock"] < 1e-4
-    assert result.values["paillier"] == pytest.approx(result.values["plaintext"], abs=0.002)
+    assert apart[f"weights, {cipher} and plaintext"] < 1e-4
+    assert apart[f"weights, {cipher} and mock"] < 1e-4
+    assert result.values[cipher] == pytest.approx(result.values["plaintext"], abs=0.002)
 
 
 def test_a_linear_model_is_compared_by_r2(job):
@@ -73,7 +75,7 @@ def test_the_command_warns_prints_and_exits_1_on_a_failure(job, tmp_path, monkey
     text = text.replace("epochs: 12", "epochs: 2").replace(
         "learning_rate: 0.03", "learning_rate: 0.1"
     )
-    path.write_text(text.replace("crypto: {scheme: paillier, key_bits: 3072}", "crypto: mock\n")
+    path.write_text(text.replace("crypto: auto", "crypto: mock")
                     + "transport: inprocess\n")  # fmt: skip
     done = CliRunner().invoke(app, ["verify", str(path)])
     assert done.exit_code == 0 and "pass" in done.stdout and "FAIL" not in done.stdout

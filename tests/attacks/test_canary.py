@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 
 import vfl
+from vfl.errors import ProtocolError
 from vfl.messages import unpack
 from vfl.protocols.arbiter_messages import PublicKey as KeyMessage
 from vfl_crypto.paillier.keys import PublicKey
 
-SCALES = (16, 30, 46)  # fraction bits of matrices, of encrypted vectors, of their products
+# Fraction bits of matrices, of encrypted vectors, of their products: Paillier's, the lattice's.
+SCALES = (16, 30, 46, 10, 17, 27)
 COLUMN = 2 * 7.924682468  # in the passive's table, the only entry of its column
 WEIGHT_ROW, COLUMN_ROW = 3, 4  # places in p0's file
 
@@ -152,7 +154,7 @@ def planted(small_job, tmp_path, tap):
         if crypto == "paillier":
             messages = (unpack(np.frombuffer(f, np.uint8))[0] for *_, f in tap.frames)
             key = next(m.key.value for m in messages if isinstance(m, KeyMessage))
-            n = PublicKey.from_bytes(key).n
+            n = PublicKey.from_bytes(key.tobytes()).n
         return small, weight, blob, n
 
     return run
@@ -177,7 +179,7 @@ def test_the_mock_shows_a_column_a_weight_and_all_labels(planted):
         assert "float64 little" in search(values, blob), name
 
 
-@pytest.mark.parametrize("crypto", ["paillier", "ckks"])
+@pytest.mark.parametrize("crypto", ["paillier", "lattice", "ckks"])
 def test_a_cipher_hides_a_column_a_weight_and_all_labels(planted, crypto):
     small, weight, blob, n = planted(crypto)
     assert len(blob) > 100_000
@@ -187,7 +189,7 @@ def test_a_cipher_hides_a_column_a_weight_and_all_labels(planted, crypto):
         assert not {f for f in search(value, blob, n) if f.startswith(("not", "res"))}
 
 
-@pytest.mark.parametrize("crypto", ["mock", "paillier"])
+@pytest.mark.parametrize("crypto", ["mock", "paillier", "lattice"])
 def test_no_id_crosses_a_border_in_any_cipher(planted, crypto):
     small, _, blob, _ = planted(crypto)
     assert not any(i.encode() in piece for piece in pieces(blob) for i in small.tables.label)
@@ -204,3 +206,16 @@ def test_a_cipher_whose_randomness_is_left_out_is_found(planted, monkeypatch):
     looked_for["column"] = np.rint(looked_for["column"] * 2**17) / 2**17  # the matrix has 16 bits
     for name, values in looked_for.items():
         assert {f for f in search(values[:1], blob, n) if f.startswith("not randomised")}, name
+
+
+def test_a_lattice_ciphertext_whose_randomness_is_left_out_is_refused(planted, monkeypatch):
+    """Protection off: encryptions of zero that are zero. Whoever gets one looks for it."""
+    from vfl_crypto.lattice import encryption
+
+    def nothing(public, count):
+        p = public.arithmetic.parameters
+        return np.zeros((count, 2, len(p.primes), p.n), dtype=np.uint64)
+
+    monkeypatch.setattr(encryption, "encrypt_zero", nothing)
+    with pytest.raises(ProtocolError, match="without randomness"):
+        planted("lattice")

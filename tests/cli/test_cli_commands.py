@@ -26,7 +26,9 @@ def test_run_with_json_prints_one_object_and_everything_else_on_stderr(vfl, job_
     assert {"auc", "accuracy", "log_loss", "auc_active_alone"} == set(result["metrics"])
     assert set(result["timings"]) == {"clinic", "imaging", "laboratory", "notary", "total"}
     assert result["ledger"]["undeclared"] == [] and result["undeclared"] == 0
-    assert {"sender", "receiver", "messages", "bytes"} == set(result["ledger"]["borders"][0])
+    assert {"sender", "receiver", "messages", "bytes", "keys"} == set(
+        result["ledger"]["borders"][0]
+    )
     assert result["rows"] == {"table": 560, "aligned": 472, "train": 378, "held_out": 94}
     assert result["cipher"] == "paillier, n: 2048 bit" and result["security_bits"] == 112
     assert result["arbiter"] == "notary"
@@ -119,7 +121,7 @@ def test_an_unforeseen_fault_keeps_its_traceback_and_exits_70(vfl, job_file, mon
 
 
 def test_ctrl_c_says_how_to_continue_and_continuing_finishes(tmp_path, job_file):
-    path = job_file(lambda job: job["model"].update(tolerance=0), epochs=150)
+    path = job_file(lambda job: job["model"].update(tolerance=0), epochs=300)
     vfl = [str(Path(sys.executable).with_name("vfl"))]
     with subprocess.Popen(
         [*vfl, "run", path], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -127,7 +129,7 @@ def test_ctrl_c_says_how_to_continue_and_continuing_finishes(tmp_path, job_file)
         for line in process.stderr:
             if "training 0/" in line:
                 break
-        time.sleep(0.5)
+        time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == ""
@@ -137,7 +139,7 @@ def test_ctrl_c_says_how_to_continue_and_continuing_finishes(tmp_path, job_file)
         cwd=tmp_path, capture_output=True, check=True, timeout=120,
     )  # fmt: skip
     result = json.loads(done.stdout)
-    assert result["resumed"] and result["epochs"] == 150 and result["undeclared"] == 0
+    assert result["resumed"] and result["epochs"] == 300 and result["undeclared"] == 0
 
 
 def test_a_call_that_cannot_be_read_is_json_where_json_was_asked_for(tmp_path):

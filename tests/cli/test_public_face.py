@@ -49,6 +49,15 @@ def test_naming_a_job_needs_nothing_heavy():
     assert not modules & set(HEAVY)
 
 
+def test_a_checked_job_has_not_yet_loaded_a_cipher():
+    party = "vfl.Party('{0}', data='{0}.csv', label={1})"
+    parties = f"[{party.format('a', repr('y'))}, {party.format('b', None)}]"
+    made = f"vfl.JobSpec(parties={parties}, model=vfl.LogisticRegression())"
+    statement = f"import vfl; from vfl.spec import check_job; check_job({made})"
+    _, modules = _measured(f"{statement}; assert 'vfl_crypto.lattice' not in sys.modules")
+    assert not modules & set(HEAVY)
+
+
 def test_the_command_line_is_there_before_anybody_notices():
     seconds, modules = _measured("import vfl.cli")
     assert seconds < 0.5

@@ -63,7 +63,7 @@ def test_the_job_file_says_who_takes_part(tmp_path):
             "epochs": 12,
         },
         "security": "arbiter",
-        "crypto": {"scheme": "paillier", "key_bits": 3072},
+        "crypto": "auto",
     }
 
 

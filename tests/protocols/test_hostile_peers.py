@@ -13,6 +13,7 @@ from vfl.context import Context
 from vfl.errors import ProtocolError, SecurityError, VflError
 from vfl.messages import Disclosed, Masked, Public
 from vfl.parties import base
+from vfl_crypto.lattice import LatticeScheme
 from vfl_crypto.paillier import PaillierScheme
 
 
@@ -29,24 +30,35 @@ class Unclosed:
         pass
 
 
-class OneKey(PaillierScheme):
-    """Paillier whose every key is the same: key generation is not what these tests are about."""
+class OneKey:
+    """A scheme whose every key is the same: key generation is not what these tests are about."""
 
-    def __init__(self, holder) -> None:
-        super().__init__(key_bits=2048)
+    def __init__(self, scheme, holder) -> None:
+        self._scheme = scheme
         self._holder = Unclosed(holder)
+        self._encryptor = scheme.encryptor(holder.public_key)
 
     def generate(self):
         return self._holder
 
     def encryptor(self, public_key):
         if public_key == self._holder.public_key:
-            return self._holder.encryptor
-        return super().encryptor(public_key)
+            return self._encryptor
+        return self._scheme.encryptor(public_key)
+
+
+@pytest.fixture(scope="module")
+def schemes(paillier_holder):
+    """Real ciphers, one key each, for all tests here."""
+    lattice = LatticeScheme()
+    return {
+        "paillier": OneKey(PaillierScheme(key_bits=2048), paillier_holder),
+        "lattice": OneKey(lattice, lattice.generate()),
+    }
 
 
 @pytest.fixture
-def tampered(small_job, tmp_path, paillier_holder):
+def tampered(small_job, tmp_path, schemes):
     """Runs a job in which `party` changes its message number `at` of a kind before it leaves."""
     count = itertools.count()
 
@@ -66,8 +78,8 @@ def tampered(small_job, tmp_path, paillier_holder):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Context, "send", sending)
-            if crypto == "paillier":
-                patch.setattr(base, "make_scheme", lambda _: OneKey(paillier_holder))
+            if crypto in schemes:
+                patch.setattr(base, "make_scheme", lambda _: schemes[crypto])
             run = vfl.run_job(small.job, folder=tmp_path / f"run-{next(count)}")
         assert seen > at
         return run
@@ -123,9 +135,18 @@ def test_a_layout_that_does_not_exist_is_refused(tampered, route):
         tampered(party, f"train.{kind}", ciphertext(layout="diagonal"))
 
 
+@pytest.mark.parametrize("route", ROUTES[:2], ids=lambda r: r[1])
+@pytest.mark.parametrize("passives", [1, 2])
+def test_sums_where_rows_belong_are_refused(tampered, route, passives):
+    party, kind = route
+    with pytest.raises(ProtocolError, match="where encrypted rows were expected"):
+        tampered(party, f"train.{kind}", ciphertext(layout="sums"), passives=passives)
+
+
 BAD = BAD_CIPHERTEXTS | BAD_LENGTHS
 CASES = [("mock", name) for name in BAD]
 CASES += [("paillier", name) for name in ("vast scale", "count lies", "flat", "more values")]
+CASES += [("lattice", name) for name in BAD]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda r: r[1])
@@ -175,11 +196,16 @@ def test_the_arbiter_refuses_batches_without_rows(tampered, rows):
         tampered("bank", "train.start", field(batch_rows=rows), at=2)  # p0, p1, arbiter
 
 
+def as_array(key: bytes) -> Public:
+    return Public(np.frombuffer(key, dtype=np.uint8))
+
+
 @pytest.mark.parametrize("key", [b"", b"key", bytes(300), b"mock-public-1:" + b"z" * 64])
-@pytest.mark.parametrize("crypto", ["mock", "paillier"])
+@pytest.mark.parametrize("crypto", ["mock", "paillier", "lattice"])
 def test_a_public_key_that_is_none_is_refused(tampered, crypto, key):
     with pytest.raises(ProtocolError):
-        tampered("arbiter", "train.key", field(key=key), at=1, crypto=crypto)
+        tampered("arbiter", "train.key", lambda m: dataclasses.replace(m, key=as_array(key)),
+                 at=1, crypto=crypto)  # fmt: skip
 
 
 def test_a_public_key_below_the_floor_is_refused(tampered, paillier_holder):
@@ -193,7 +219,7 @@ def test_a_public_key_below_the_floor_is_refused(tampered, paillier_holder):
         weak = object.__new__(PublicKey)
         object.__setattr__(weak, "n", (n >> 1024) | 1)
         object.__setattr__(weak, "h_s", None)
-        return dataclasses.replace(message, key=Public(weak.to_bytes()))
+        return dataclasses.replace(message, key=as_array(weak.to_bytes()))
 
     with pytest.raises(SecurityError, match="2048"):
         tampered("arbiter", "train.key", shorten, crypto="paillier")
@@ -248,5 +274,6 @@ def test_without_the_change_the_same_jobs_run(tampered):
     for party, kind, crypto in (
         ("arbiter", "train.step", "mock"), ("bank", "train.start", "mock"),
         ("p0", "score.masked", "mock"), ("p1", "train.gradient", "paillier"),
+        ("p1", "train.gradient", "lattice"),
     ):  # fmt: skip
         assert tampered(party, kind, lambda m: m, crypto=crypto).result.ledger.clean

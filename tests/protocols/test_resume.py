@@ -17,6 +17,7 @@ from vfl.errors import CheckpointError, JobError, PartyLostError, VflError
 from vfl.messages import unpack
 from vfl.parties import base
 from vfl.protocols.arbiter_messages import PublicKey
+from vfl_crypto.lattice import LatticeScheme
 from vfl_crypto.paillier import PaillierScheme
 
 PARTIES = ("bank", "p0", "p1", "arbiter")
@@ -96,11 +97,12 @@ def test_a_resumed_run_continues_and_does_not_start_over(job, tmp_path, monkeypa
     assert "train/5/0" in scopes
 
 
-def test_a_resumed_paillier_run_has_the_same_weights_under_a_new_key(
-    small_job, tmp_path, monkeypatch, tap
+@pytest.mark.parametrize("crypto", ["paillier", "lattice"])
+def test_a_resumed_encrypted_run_has_the_same_weights_under_a_new_key(
+    small_job, tmp_path, monkeypatch, tap, crypto
 ):
     small = small_job(
-        model=vfl.LogisticRegression(epochs=4), crypto="paillier", rows=60, features=1,
+        model=vfl.LogisticRegression(epochs=4), crypto=crypto, rows=60, features=1,
         active_features=1, test_fraction=0.0,
     )  # fmt: skip
     vfl.run_job(small.job, folder=tmp_path / "whole")
@@ -112,7 +114,7 @@ def test_a_resumed_paillier_run_has_the_same_weights_under_a_new_key(
     vfl.run_job(small.job, folder=tmp_path / "cut", resume=True)
     assert stored_models(tmp_path / "cut") == stored_models(tmp_path / "whole")
     messages = [unpack(np.frombuffer(frame, np.uint8))[0] for *_, frame in tap.frames]
-    keys = {m.key.value for m in messages if isinstance(m, PublicKey)}
+    keys = {m.key.value.tobytes() for m in messages if isinstance(m, PublicKey)}
     assert len(keys) == 3  # one an attempt
     ids = {m.values.key_id for m in messages if m.kind == "train.gradient"}
     assert len(ids) == 3
@@ -143,6 +145,32 @@ def test_no_secret_key_is_in_any_file_of_a_run_or_on_the_wire(
         raw = prime.to_bytes(128, "little")
         for form in (raw, raw[::-1], raw[:16], raw[::-1][:16], b"%d" % prime, b"%x" % prime):
             assert not any(form in content for content in [*files, tap.everything])
+
+
+def test_no_secret_of_the_lattice_is_in_any_file_of_a_run_or_on_the_wire(
+    small_job, tmp_path, monkeypatch, tap
+):
+    secrets = []
+
+    class Watched(LatticeScheme):
+        def generate(self):
+            holder = super().generate()
+            secrets.append((holder, holder._secret))
+            return holder
+
+    monkeypatch.setattr(base, "make_scheme", lambda _: Watched())
+    small = small_job(model=vfl.LogisticRegression(epochs=2), rows=60, features=1)
+    vfl.run_job(small.job, folder=tmp_path / "run")
+    ((holder, secret),) = secrets
+    assert holder._secret is None  # dropped at the end
+    assert holder.public_key in tap.everything
+    files = [path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert len(files) > 8
+    ternary = secret._ternary[:64]
+    assert set(np.unique(ternary)) == {-1, 0, 1}
+    for words in (ternary, ternary.astype(np.int8), ternary + 1, secret.ntt[:, :8]):
+        form = np.ascontiguousarray(words).tobytes()
+        assert not any(form in content for content in [*files, tap.everything])
 
 
 # what must not change between two attempts

@@ -32,8 +32,9 @@ def model_of(folder, party):
     return json.loads((folder / party / "model.json").read_text())
 
 
-def test_a_job_on_ray_ends_like_the_same_job_in_one_process(ray_job, tmp_path, monkeypatch):
-    job = ray_job({"p1": {"silo": "b"}}, passives=2).job
+@pytest.mark.parametrize("crypto", ["paillier", "auto"])
+def test_a_job_on_ray_ends_like_the_same_job_in_one_process(ray_job, tmp_path, monkeypatch, crypto):
+    job = ray_job({"p1": {"silo": "b"}}, passives=2, crypto=crypto).job
     seen = {}
     follow = api._summary
     monkeypatch.setattr(
@@ -45,6 +46,7 @@ def test_a_job_on_ray_ends_like_the_same_job_in_one_process(ray_job, tmp_path, m
         msgspec.structs.replace(job, transport="inprocess"), folder=tmp_path / "alone"
     )
 
+    assert on_ray.result.cipher.startswith(job.cipher.scheme)
     assert on_ray.metrics == pytest.approx(alone.metrics, abs=1e-9)
     for party in ("bank", "p0", "p1"):
         ours, theirs = model_of(on_ray.folder, party), model_of(alone.folder, party)

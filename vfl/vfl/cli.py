@@ -75,7 +75,9 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the parties' files are written.")
     ] = None,
-    crypto: Annotated[str, typer.Option(metavar="paillier|ckks", help="The cipher.")] = "paillier",
+    crypto: Annotated[
+        str, typer.Option(metavar="auto|lattice|paillier|ckks", help="The cipher.")
+    ] = "auto",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

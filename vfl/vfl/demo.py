@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from vfl.spec import JobSpec
 
 FOLDER = RUNS / "demo-data"
-CIPHERS = ("paillier", "ckks")
+CIPHERS = ("auto", "lattice", "paillier", "ckks")
 
 
 def write_job(folder: Path, crypto: str) -> Path:
     """Write the parties' files and the job into `folder`; the job file under this cipher.
 
-    Raises `JobError` for another cipher than the demo's two, or another file in the way.
+    Raises `JobError` for another cipher than `CIPHERS`, or another file in the way.
     """
     if crypto not in CIPHERS:
-        raise JobError(f"--crypto must be {' or '.join(CIPHERS)}, not {crypto!r}")
+        raise JobError(f"--crypto must be one of {', '.join(CIPHERS)}, not {crypto!r}")
     path = write_breast_cancer_job(folder)
-    if crypto == "paillier":
+    if crypto == "auto":
         return path
     other = folder / f"job-{crypto}.yaml"
     text = re.sub(r"^crypto:.*$", f"crypto: {crypto}", path.read_text("utf-8"), flags=re.MULTILINE)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from vfl.messages import Envelope
 
 
+KEY = ".key"
+"""How the kind of a message ends that carries a public key."""
+
+
 class FieldEntry(msgspec.Struct, frozen=True):
     name: str
     protection: str
@@ -117,12 +121,13 @@ def read_entries(path: Path) -> list[Entry]:
 
 
 class Border(msgspec.Struct, frozen=True):
-    """Traffic in one direction between two parties."""
+    """Traffic in one direction between two parties; `keys` of the bytes carried public keys."""
 
     sender: str
     receiver: str
     messages: int
     bytes: int
+    keys: int = 0
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -134,6 +139,15 @@ class Audit(msgspec.Struct, frozen=True):
     undeclared: list[str]
     unmatched: list[str]  # recorded at one end of a border only, or not alike at both
     absent: list[str] = []  # parties whose ledger was not there to be compared
+
+    @property
+    def bytes(self) -> int:
+        return sum(border.bytes for border in self.borders)
+
+    @property
+    def keys(self) -> int:
+        """How many of the bytes carried public keys: sent once, however long a job trains."""
+        return sum(border.keys for border in self.borders)
 
     @property
     def clean(self) -> bool:
@@ -151,7 +165,7 @@ def audit(
     """
     sent: Counter[tuple[object, ...]] = Counter()
     received: Counter[tuple[object, ...]] = Counter()
-    borders: dict[tuple[str, str], tuple[int, int]] = {}
+    borders: dict[tuple[str, str], tuple[int, int, int]] = {}
     protections: Counter[str] = Counter()
     disclosures: Counter[str] = Counter()
     undeclared: set[str] = set()
@@ -162,7 +176,8 @@ def audit(
             ended.add(entry.job)
         if entry.at > newest:
             newest, latest = entry.at, entry.job
-        fields = tuple(msgspec.structs.astuple(f) for f in entry.fields)
+        # Not how strong the key is: a message under a new one may arrive before that key.
+        fields = tuple((f.name, f.protection, f.how, f.count) for f in entry.fields)
         border = (entry.sender, entry.receiver, entry.sender_role, entry.receiver_role)
         identity = (*border, entry.kind, entry.scope, entry.job, entry.bytes, entry.digest, fields)
         (sent if entry.direction == "sent" else received)[identity] += 1
@@ -176,10 +191,12 @@ def audit(
                 undeclared.add(f"{entry.kind}.{name} ({protection}) {where}")
         if entry.direction == "received":
             continue
-        count, size = borders.get((entry.sender, entry.receiver), (0, 0))
-        borders[entry.sender, entry.receiver] = (count + 1, size + entry.bytes)
+        count, size, keys = borders.get((entry.sender, entry.receiver), (0, 0, 0))
+        is_key = entry.kind.endswith(KEY)
+        keys += entry.bytes * is_key
+        borders[entry.sender, entry.receiver] = (count + 1, size + entry.bytes, keys)
         for field in entry.fields:
-            protections[_label(field)] += field.count
+            protections[_label(field)] += 1 if is_key else field.count
             if field.protection == "disclosed":
                 disclosures[field.how] += field.count
     # What an attempt had under way when it died never arrived. Attempts that ended have scored.

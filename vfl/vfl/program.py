@@ -46,7 +46,7 @@ async def take_part(
     """Run one party to its end. Raises `VflError`, whatever went wrong underneath."""
     job = assignment.job
     roster = job.roster
-    if job.cipher.scheme == "mock" and not transport.in_process:
+    if job.asked.scheme == "mock" and not transport.in_process:
         raise SecurityError("crypto: mock protects nothing and may not leave one process")
     try:
         assignment.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,15 +69,17 @@ async def take_part(
                 party.fit(context) if assignment.action == "fit" else party.predict(context)
             )
         except crypto.CryptoError as error:
-            raise _translate(assignment.party, error) from error
+            raise _translate(assignment.party, error, job.cipher.scheme) from error
 
 
-def _translate(party: str, error: crypto.CryptoError) -> VflError:
+def _translate(party: str, error: crypto.CryptoError, cipher: str) -> VflError:
     text = f"{party}: {error}"
     if isinstance(error, crypto.EncodingOverflowError):
+        narrow = "a smaller model.batch_size, or crypto: paillier, which holds larger values"
         return DataError(
-            f"{text}. In a job that is scale: standard for large columns, "
-            "and a lower model.learning_rate if training diverged"
+            f"{text}. In a job that is scale: standard for large columns, a lower "
+            "model.learning_rate if training diverged"
+            + (f"; {narrow}" if cipher == "lattice" else "")
         )
     if isinstance(error, (crypto.WireError, crypto.KeyMismatchError)):
         return ProtocolError(text)

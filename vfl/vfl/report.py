@@ -96,7 +96,8 @@ def _content(run: Run) -> dict[str, Any]:
         "stages": wording.STAGES,
         "timings": timings,
         "wall": result.timings["total"]["wall"],
-        "total_bytes": sum(border.bytes for border in result.ledger.borders),
+        "total_bytes": result.ledger.bytes,
+        "traffic": wording.traffic(result.ledger),
         "kinds": ledger_by_kind(run.folder),
         "plots": {
             # SVG of our own making; the parties' names in it were escaped by matplotlib.

@@ -21,14 +21,29 @@ def make_scheme(crypto: CryptoSpec) -> LinearScheme:
         from vfl_crypto.oracles.mock import MockScheme
 
         return MockScheme()
+    if crypto.scheme == "lattice":
+        from vfl_crypto.lattice import LatticeScheme
+
+        return LatticeScheme()
     if crypto.scheme == "ckks":
         try:
             from vfl_crypto.oracles.tenseal import CkksScheme
         except ImportError as error:
             raise MissingExtraError(
-                "crypto: ckks needs TenSEAL: pip install 'vfl[tenseal]', or use crypto: paillier"
+                "crypto: ckks needs TenSEAL: pip install 'vfl[tenseal]', or use crypto: lattice"
             ) from error
         return CkksScheme()
     from vfl_crypto.paillier import PaillierScheme
 
     return PaillierScheme(key_bits=crypto.key_bits)
+
+
+def matrix_bits(crypto: CryptoSpec) -> int:
+    """Fraction bits that a cipher keeps of an entry of a plain matrix; 16 where it keeps more."""
+    if crypto.scheme == "lattice":
+        from vfl_crypto.lattice.scheme import PLAIN
+
+        return PLAIN.fraction_bits
+    from vfl_crypto.paillier.scheme import PLAIN as PAILLIER_PLAIN
+
+    return PAILLIER_PLAIN.fraction_bits

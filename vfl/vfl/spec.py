@@ -14,6 +14,7 @@ from vfl.context import Roster
 from vfl.errors import JobError
 
 MIN_BATCH = 512  # rows behind one opened gradient; see SECURITY.md, "opened gradients"
+LATTICE_PARTIES = 16  # whose encryptions its range can add up
 
 
 class PartySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -56,10 +57,13 @@ class LinearRegression(_Linear, frozen=True, tag="linear_regression", tag_field=
 ModelSpec = LogisticRegression | LinearRegression
 
 
-class CryptoSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`auto` is Paillier, the scheme that every installation has."""
+Cipher = Literal["auto", "lattice", "paillier", "ckks", "mock"]
 
-    scheme: Literal["auto", "paillier", "ckks", "mock"] = "auto"
+
+class CryptoSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`auto` is the lattice or Paillier, whichever `costs` expects to be done first."""
+
+    scheme: Cipher = "auto"
     key_bits: int = 3072  # of Paillier's n
 
 
@@ -75,7 +79,7 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     model: ModelSpec
     name: str = "job"
     security: Literal["arbiter"] = "arbiter"
-    crypto: CryptoSpec | Literal["auto", "paillier", "ckks", "mock"] = "auto"
+    crypto: CryptoSpec | Cipher = "auto"
     schedule: ScheduleSpec = ScheduleSpec()
     transport: Literal["ray", "inprocess"] = "ray"
     test_fraction: float = 0.2  # of the aligned rows, held out
@@ -84,12 +88,18 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     accept_gradient_leak: bool = False
 
     @property
+    def asked(self) -> CryptoSpec:
+        """The crypto section in its long form, as it was written."""
+        return self.crypto if isinstance(self.crypto, CryptoSpec) else CryptoSpec(self.crypto)
+
+    @property
     def cipher(self) -> CryptoSpec:
-        """The crypto section in its long form, with `auto` resolved."""
-        crypto = self.crypto if isinstance(self.crypto, CryptoSpec) else CryptoSpec(self.crypto)
-        if crypto.scheme == "auto":
-            return CryptoSpec("paillier", crypto.key_bits)
-        return crypto
+        """`asked`, with `auto` resolved: from the job file alone, so alike at all parties."""
+        if self.asked.scheme != "auto":
+            return self.asked
+        from vfl.costs import cheapest
+
+        return msgspec.structs.replace(self.asked, scheme=cheapest(self))
 
     @property
     def roster(self) -> Roster:
@@ -113,11 +123,12 @@ def role_of(party: PartySpec) -> str:
     return party.role or ("active" if party.label else "passive")
 
 
-def load_job(path: Path) -> JobSpec:
+def load_job(path: Path | str) -> JobSpec:
     """Read and check a YAML job; relative paths are taken from the file's own folder.
 
     Raises `JobError` naming the file, the key and the remedy.
     """
+    path = Path(path)
     if not path.is_file():
         raise JobError(f"{path}: there is no such job file")
     try:
@@ -205,7 +216,11 @@ def _problems(job: JobSpec) -> list[str]:
         "seed must lie between -2^63 and 2^63": abs(job.seed) < 1 << 63,
         "min_overlap must be at least 1": job.min_overlap >= 1,
         "crypto: mock protects nothing and runs in one process only: set transport: inprocess": (
-            job.cipher.scheme != "mock" or job.transport == "inprocess"
+            job.asked.scheme != "mock" or job.transport == "inprocess"
+        ),
+        f"crypto: lattice adds up what at most {LATTICE_PARTIES} data parties encrypt: "
+        "use crypto: paillier": (
+            job.asked.scheme != "lattice" or count["active"] + count["passive"] <= LATTICE_PARTIES
         ),
     }
     found += [text for text, holds in checks.items() if not holds]

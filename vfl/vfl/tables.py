@@ -186,9 +186,8 @@ def _borders(audit: Audit, order: list[str]) -> RenderableType:
         ]
         table.add_row(one.left, "⇄", one.right, *cells)
     table.columns[2].justify = "left"
-    everything = sum(border.bytes for border in audit.borders)
     messages = sum(border.messages for border in audit.borders)
-    return Group(table, Text(f"{wording.size(everything)} in {messages:,} messages"))
+    return Group(table, Text(f"{messages:,} messages, {wording.traffic(audit)}"))
 
 
 def _shown(audit: Audit) -> RenderableType:

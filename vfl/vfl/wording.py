@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vfl.api import Run
-    from vfl.ledger import Border
+    from vfl.ledger import Audit, Border
 
 STAGES = ("read", "align", "encrypt", "compute", "wait")
 _METRICS = {"auc": "AUC", "log_loss": "log loss", "r2": "R²", "rmse": "RMSE"}
-_CIPHERS = {"paillier": "Paillier", "ckks": "CKKS", "mock": "mock cipher"}
+_CIPHERS = {
+    "lattice": "Lattice", "paillier": "Paillier", "ckks": "CKKS", "mock": "mock cipher"
+}  # fmt: skip
 ALONE, POOLED = "_active_alone", "_pooled_plaintext"
 
 
@@ -62,6 +64,16 @@ def exchanges(borders: Iterable[Border], order: list[str]) -> list[Exchange]:
     ]
 
 
+def traffic(found: Audit) -> str:
+    """Bytes over all borders, those of public keys apart: they do not grow with the epochs."""
+    if not found.keys:
+        return size(found.bytes)
+    return (
+        f"{size(found.bytes)}: {size(found.keys)} of public keys, "
+        f"{size(found.bytes - found.keys)} of all else"
+    )
+
+
 def size(count: float) -> str:
     """Bytes as a person reads them: 812 B, 3.4 KiB, 12.0 MiB."""
     for unit in ("B", "KiB", "MiB"):
@@ -93,7 +105,8 @@ def cipher(run: Run) -> str:
     name = _CIPHERS.get(scheme, scheme)
     if run.result.security_bits == 0:
         return f"{name}: protects nothing"
-    return f"{name}, {parameters}, {run.result.security_bits}-bit security"
+    chosen = "; chosen by auto" if run.job.asked.scheme == "auto" else ""
+    return f"{name}, {parameters}, {run.result.security_bits}-bit security{chosen}"
 
 
 def rows(run: Run) -> str:

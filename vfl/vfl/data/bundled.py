@@ -64,7 +64,7 @@ parties:
 
 model: {type: logistic_regression, l2: 0.01, optimizer: adam, learning_rate: 0.03, epochs: 12}
 security: arbiter
-crypto: {scheme: paillier, key_bits: 3072}
+crypto: auto
 """
 
 GENERATED_JOB = """\
@@ -78,7 +78,7 @@ parties:
 
 model: {type: logistic_regression, l2: 0.01, optimizer: adam, learning_rate: 0.1, epochs: 2}
 security: arbiter
-crypto: {scheme: paillier, key_bits: 3072}
+crypto: auto
 """
 
 

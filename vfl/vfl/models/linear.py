@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+LARGEST = 1 << 16
+"""Rows of a batch where the job does not say; a batch has fewer than twice as many."""
+
+
 def slope(model: ModelSpec) -> float:
     return 0.25 if isinstance(model, LogisticRegression) else 1.0
 
@@ -31,8 +35,11 @@ def target(model: ModelSpec, label: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def batches(rows: int, size: int | None) -> list[slice]:
-    """Fixed, contiguous, nearly equal batches of at least `size` rows (one if there are fewer)."""
-    count = max(1, rows // size) if size else 1
+    """Fixed, contiguous, nearly equal batches of at least `size` rows (one if there are fewer).
+
+    Without a size: one batch, or of at least `LARGEST` rows, which every cipher can sum over.
+    """
+    count = max(1, rows // (size or LARGEST))
     edges = [round(rows * i / count) for i in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 

@@ -17,7 +17,7 @@ from vfl.errors import AlignmentError, CheckpointError, DataError, JobError
 from vfl.models import linear
 from vfl.protocols.training import Fitted, Training
 from vfl.results import PartyResult
-from vfl.schemes import make_scheme
+from vfl.schemes import make_scheme, matrix_bits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vfl.spec import JobSpec, PartySpec
 
 
-TINY_COLUMN = 2.0**-10
+TINY_STEPS = 64  # of the cipher's fixed point; a column below is all rounding
 
 
 class StoredModel(msgspec.Struct, frozen=True):
@@ -77,8 +77,11 @@ class Party(ABC):
         checkpoints = Checkpoints(self.folder, self.spec.name, f"{model} {identity}")
         if not self.resume:
             checkpoints.rewind(0)
-        scheme = make_scheme(self.job.cipher)
-        return Training(self.job.model, scheme, checkpoints, self.job.accept_gradient_leak)
+        cipher = self.job.cipher
+        return Training(
+            self.job.model, make_scheme(cipher), checkpoints, matrix_bits(cipher),
+            self.job.accept_gradient_leak,
+        )  # fmt: skip
 
     def result(self, ctx: Context, fitted: Fitted | None = None, **fields: Any) -> PartyResult:
         if fitted:
@@ -118,7 +121,8 @@ class DataParty(Party):
             return fitted, fitted.transform(aligned.values)
 
         preprocessor, X = await ctx.compute("compute", work)
-        _refuse_tiny_columns(spec.name, table.names, X[train])
+        step = 2.0 ** -matrix_bits(self.job.cipher)
+        _refuse_tiny_columns(spec.name, table.names, X[train], TINY_STEPS * step)
         return Prepared(aligned, X, preprocessor, train, held_out)
 
     def check_early(self, table: Table) -> None:
@@ -154,14 +158,16 @@ class DataParty(Party):
         return table, X @ np.array(model.weights)
 
 
-def _refuse_tiny_columns(party: str, names: Sequence[str], X: NDArray[np.float64]) -> None:
+def _refuse_tiny_columns(
+    party: str, names: Sequence[str], X: NDArray[np.float64], least: float
+) -> None:
     """Columns (n, f) that fixed point would turn into zeros, or nearly."""
     size = np.sqrt(np.mean(X**2, axis=0))
-    tiny = [name for name, rms in zip(names, size, strict=True) if 0.0 < rms < TINY_COLUMN]
+    tiny = [name for name, rms in zip(names, size, strict=True) if 0.0 < rms < least]
     if tiny:
         raise DataError(
             f"{party}: the values of {', '.join(tiny[:20])} are too small to be encrypted (root "
-            f"mean square below {TINY_COLUMN:g}); set scale: standard, or another unit"
+            f"mean square below {least:g}); set scale: standard, or another unit"
         )
 
 

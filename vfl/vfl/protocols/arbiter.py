@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 async def passive(ctx: Context, training: Training, X: NDArray[np.float64]) -> Fitted:
     """A_k: X (n, f) are its training columns."""
     side = DataSide(ctx, training, X, penalised=np.ones(X.shape[1]))
+    del X
     active = ctx.roster.active
     await side.receive_key()
     own = Checkpointed(Public(training.checkpoints.epochs()))
@@ -55,12 +56,12 @@ async def passive(ctx: Context, training: Training, X: NDArray[np.float64]) -> F
     start = await ctx.receive(Start, from_=active, scope="train")
     epoch = side.resume(start)
     while not side.finished(epoch):
-        for index, rows in enumerate(side.epoch_batches(epoch)):
+        for index, batch in enumerate(side.epoch_batches(epoch)):
             at = f"train/{epoch}/{index}"
-            scores = await side.encrypt(side.scaled_score(rows))
+            scores = await side.encrypt(side.scaled_score(batch))
             await ctx.send(active, Scores(scores), scope=at)
             residual = await ctx.receive(Residual, from_=active, scope=at)
-            await side.step(rows, residual.values, at)
+            await side.step(batch, _rows(residual.values, active), at)
         epoch = await side.end_epoch(epoch)
     return side.fitted(epoch)
 
@@ -75,6 +76,7 @@ async def active(
         X = np.hstack([X, np.ones((len(X), 1))])
         penalised[-1] = 0.0
     side = DataSide(ctx, training, X, penalised)
+    del X
     target = linear.target(training.model, label)
     await side.receive_key()
     others = [name for name in ctx.roster.roles if name != ctx.name]
@@ -84,21 +86,20 @@ async def active(
     )
     if not common and any(message.epochs.value for message in stored.values()):
         ctx.note("no epoch is stored at all parties: training starts over")
-    rows_per_batch = [rows.stop - rows.start for rows in side.batches]
-    start = Start(Public(max(common, default=0)), Public(rows_per_batch))
+    start = Start(Public(max(common, default=0)), Public(side.batch_rows))
     await ctx.broadcast(others, start, scope="train")
     epoch = side.resume(start)
     ctx.progress("training", epoch, training.model.epochs)
     while not side.finished(epoch):
-        for index, rows in enumerate(side.epoch_batches(epoch)):
+        for index, batch in enumerate(side.epoch_batches(epoch)):
             at = f"train/{epoch}/{index}"
             scores = await ctx.gather(Scores, from_=ctx.roster.passives, scope=at)
             total = functools.reduce(
-                side.encryptor.add, (message.values for message in scores.values())
+                side.encryptor.add, (_rows(sent.values, name) for name, sent in scores.items())
             )
-            residual = await side.encrypt(side.scaled_score(rows) - target[side.rows(rows)], total)
+            residual = await side.encrypt(side.scaled_score(batch) - target[batch.rows], total)
             await ctx.broadcast(ctx.roster.passives, Residual(residual), scope=at)
-            await side.step(rows, residual, at)
+            await side.step(batch, residual, at)
         epoch = await side.end_epoch(epoch)
         ctx.progress("training", epoch, training.model.epochs)
     return side.fitted(epoch)
@@ -108,9 +109,7 @@ async def arbiter(ctx: Context, training: Training) -> Fitted:
     """Holds the key, opens gradients, runs the optimiser; sees no row and no label."""
     model = training.model
     parties = ctx.roster.data_parties
-    holder = await ctx.compute("encrypt", training.scheme.generate)
-    know_key(ctx, holder.encryptor)
-    await ctx.broadcast(parties, PublicKey(Public(holder.public_key)), scope="train")
+    holder = await _new_key(ctx, training, scope="train")
     own = Checkpointed(Public(training.checkpoints.epochs()))
     await ctx.send(ctx.roster.active, own, scope="train")
     start = await ctx.receive(Start, from_=ctx.roster.active, scope="train")
@@ -162,23 +161,38 @@ async def arbiter(ctx: Context, training: Training) -> Fitted:
         with np.errstate(over="ignore"):  # a diverging run is refused at its next step
             changes.append(float(np.linalg.norm(moved)))
         converged = changes[-1] <= model.tolerance
-        next_key = b""
-        if holder.openings_left < sum(columns) * len(start.batch_rows.value):
-            holder.close()
-            holder = await ctx.compute("encrypt", training.scheme.generate)
-            know_key(ctx, holder.encryptor)
-            next_key = holder.public_key
         epoch += 1
+        ended = converged or epoch == model.epochs
+        used_up = holder.openings_left < sum(columns) * len(start.batch_rows.value)
+        new_key = used_up and not ended
         state = {
             "optimizer": optimizer.to_dict(), "changes": changes, "converged": converged,
             "quanta": quanta,
         }  # fmt: skip
         training.checkpoints.save(epoch, state)
         change = Disclosed(float(f"{changes[-1]:.3g}"), MOVED)
-        end = EpochEnd(Public(converged), Public(next_key), change)
+        end = EpochEnd(Public(converged), Public(new_key), change)
         await ctx.broadcast(parties, end, scope=f"train/{epoch - 1}")
+        if new_key:
+            holder.close()
+            holder = await _new_key(ctx, training, scope=f"train/{epoch - 1}")
     holder.close()
     return Fitted(np.zeros(0), epoch, converged, tuple(changes))
+
+
+async def _new_key(ctx: Context, training: Training, scope: str) -> KeyHolder:
+    """A new key, its public part with everybody."""
+    holder = await ctx.compute("encrypt", training.scheme.generate)
+    know_key(ctx, holder.encryptor)
+    key = np.frombuffer(holder.public_key, dtype=np.uint8)
+    await ctx.broadcast(ctx.roster.data_parties, PublicKey(Public(key)), scope=scope)
+    return holder
+
+
+def _rows(values: Ciphertext, sender: str) -> Ciphertext:
+    if values.layout != "rows":
+        raise ProtocolError(f"{sender} sent {values.layout!r} where encrypted rows were expected")
+    return values
 
 
 def _open(holder: KeyHolder, gradient: Ciphertext, quantum: float) -> Released:

@@ -8,7 +8,9 @@ from vfl_crypto.linear import Ciphertext
 
 
 class PublicKey(Message, kind="train.key"):
-    key: Public[bytes]
+    """A public key, its bytes as uint8: the first one, or the next after an epoch."""
+
+    key: Public[Array]
 
 
 class Checkpointed(Message, kind="train.checkpointed"):
@@ -41,10 +43,10 @@ class Step(Message, kind="train.step"):
 
 
 class EpochEnd(Message, kind="train.epoch_end"):
-    """Whether to stop, how far the weights moved, and the next key if the old one is used up."""
+    """Whether to stop, how far the weights moved, and whether a new key follows."""
 
     converged: Public[bool]
-    next_key: Public[bytes]
+    new_key: Public[bool]
     change: Disclosed[float]
 
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MAX_LEVERAGE = 0.5
 OPENED_BITS = 16  # significant bits of an opened gradient
-ENCODED_BITS = 16  # fraction bits of an entry of X, in the cipher that keeps fewest (Paillier)
 
 
 def leverage(X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -45,12 +44,14 @@ def check_gradient_leak(
     X: NDArray[np.float64],
     batches: Sequence[slice],
     *,
+    matrix_bits: int = 16,
     reshuffled: bool,
     accepted: bool,
 ) -> None:
     """Refuse batches that change, are small, or in which a row has leverage above 1/2.
 
-    X (n, f) are the party's own training columns. Raises `SecurityError` with counts, no rows.
+    X (n, f) are the party's own training columns, of which the cipher keeps `matrix_bits` fraction
+    bits (by default Paillier's). Raises `SecurityError` with counts, no rows.
     """
     if accepted:
         return
@@ -59,7 +60,7 @@ def check_gradient_leak(
             f"{party}: model.reshuffle would open gradients of batches that differ in few rows; "
             "leave it out, or set accept_gradient_leak: true"
         )
-    X = np.rint(np.ldexp(X, ENCODED_BITS))  # what a cipher multiplies by: small entries are 0
+    X = np.rint(np.ldexp(X, matrix_bits))  # what a cipher multiplies by: small entries are 0
     for index, rows in enumerate(batches):
         size = rows.stop - rows.start
         if size < MIN_BATCH and len(batches) > 1:

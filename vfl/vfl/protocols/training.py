@@ -11,8 +11,11 @@ from vfl.errors import ProtocolError
 from vfl.models import linear
 from vfl.protocols.arbiter_messages import EpochEnd, Gradient, PublicKey, Start, Step
 from vfl.protocols.guards import check_gradient_leak
+from vfl_crypto.linear import Matrix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from vfl.checkpoint import Checkpoints
@@ -23,11 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """What all roles share. `scheme` is the cipher; nothing here names which."""
+    """What all roles share. `scheme` is the cipher; nothing here names which.
+
+    `matrix_bits` are the fraction bits it keeps of an entry of X.
+    """
 
     model: ModelSpec
     scheme: LinearScheme
     checkpoints: Checkpoints
+    matrix_bits: int
     accept_gradient_leak: bool = False
 
 
@@ -41,8 +48,19 @@ class Fitted:
     changes: tuple[float, ...]  # Euclidean length of all parties' movement, per epoch
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Which training rows, and their columns; a fixed batch as a `Matrix`, prepared once."""
+
+    rows: slice | NDArray[np.intp]
+    X: NDArray[np.float64] | Matrix
+
+
 class DataSide:
-    """What the active and the passive coroutine do alike: weights, batches, gradient steps."""
+    """What the active and the passive coroutine do alike: weights, batches, gradient steps.
+
+    It holds the rows of fixed batches as matrices, and X itself only where batches change.
+    """
 
     encryptor: Encryptor
 
@@ -54,35 +72,34 @@ class DataSide:
         penalised: NDArray[np.float64],
     ) -> None:
         model = training.model
-        self.batches = linear.batches(len(X), model.batch_size)
+        slices = linear.batches(len(X), model.batch_size)
         check_gradient_leak(
-            ctx.name, X, self.batches,
+            ctx.name, X, slices, matrix_bits=training.matrix_bits,
             reshuffled=model.reshuffle, accepted=training.accept_gradient_leak,
         )  # fmt: skip
+        self.batch_rows = [rows.stop - rows.start for rows in slices]
         self._ctx = ctx
         self._training = training
-        self._X = X
+        self._slices = slices
+        self._X = X if model.reshuffle else None
+        self._fixed = [] if model.reshuffle else [Batch(rows, Matrix(X[rows])) for rows in slices]
         self._ridge = model.l2 * penalised
-        self._order = np.arange(len(X))
         self._theta = np.zeros(X.shape[1])
         self._changes: list[float] = []
         self._converged = False
 
-    async def receive_key(self) -> None:
+    async def receive_key(self, scope: str = "train") -> None:
         assert self._ctx.roster.arbiter is not None
-        message = await self._ctx.receive(PublicKey, from_=self._ctx.roster.arbiter, scope="train")
-        await self._use_key(message.key.value)
-
-    async def _use_key(self, key: bytes) -> None:
-        self.encryptor = await self._ctx.compute("encrypt", self._training.scheme.encryptor, key)
+        message = await self._ctx.receive(PublicKey, from_=self._ctx.roster.arbiter, scope=scope)
+        read = self._training.scheme.encryptor
+        self.encryptor = await self._ctx.compute("encrypt", read, message.key.value.tobytes())
         know_key(self._ctx, self.encryptor)
 
     def resume(self, start: Start) -> int:
-        own = [rows.stop - rows.start for rows in self.batches]
-        if start.batch_rows.value != own:
+        if start.batch_rows.value != self.batch_rows:
             raise ProtocolError(
-                f"{self._ctx.name} would train on batches of {own} rows, the active party on "
-                f"{start.batch_rows.value}: the parties' job files differ"
+                f"{self._ctx.name} would train on batches of {self.batch_rows} rows, the active "
+                f"party on {start.batch_rows.value}: the parties' job files differ"
             )
         epoch = start.epoch.value
         self._training.checkpoints.rewind(epoch)
@@ -96,31 +113,31 @@ class DataSide:
     def finished(self, epoch: int) -> bool:
         return self._converged or epoch >= self._training.model.epochs
 
-    def epoch_batches(self, epoch: int) -> list[slice]:
+    def epoch_batches(self, epoch: int) -> Iterable[Batch]:
         """The batches; with `reshuffle` the rows behind them change, alike at all parties."""
-        if self._training.model.reshuffle:
-            self._order = np.random.default_rng(epoch).permutation(len(self._X))
-        return self.batches
+        X = self._X
+        if X is None:
+            return self._fixed
+        order = np.random.default_rng(epoch).permutation(len(X))
+        return (Batch(order[rows], X[order[rows]]) for rows in self._slices)
 
-    def rows(self, batch: slice) -> NDArray[np.int64]:
-        return self._order[batch]
-
-    def scaled_score(self, batch: slice) -> NDArray[np.float64]:
+    def scaled_score(self, batch: Batch) -> NDArray[np.float64]:
         """s X theta over the rows of a batch."""
-        return linear.slope(self._training.model) * (self._X[self.rows(batch)] @ self._theta)
+        return linear.slope(self._training.model) * (
+            np.asarray(batch.X, dtype=np.float64) @ self._theta
+        )
 
     async def encrypt(
         self, values: NDArray[np.float64], onto: Ciphertext | None = None
     ) -> Ciphertext:
         return await self._ctx.compute("encrypt", self.encryptor.encrypt, values, onto)
 
-    async def step(self, batch: slice, residual: Ciphertext, at: str) -> None:
+    async def step(self, batch: Batch, residual: Ciphertext, at: str) -> None:
         """[[X^T d + m lambda theta]] to the arbiter; its step back; theta moves."""
         ctx = self._ctx
         assert ctx.roster.arbiter is not None
-        X = self._X[self.rows(batch)]
-        product = await ctx.compute("compute", self.encryptor.rmatmul, X, residual)
-        gradient = await self.encrypt(len(X) * self._ridge * self._theta, product)
+        product = await ctx.compute("compute", self.encryptor.rmatmul, batch.X, residual)
+        gradient = await self.encrypt(len(batch.X) * self._ridge * self._theta, product)
         await ctx.send(ctx.roster.arbiter, Gradient(gradient), scope=at)
         message = await ctx.receive(Step, from_=ctx.roster.arbiter, scope=at)
         step = message.values.value
@@ -143,8 +160,8 @@ class DataSide:
             "theta": self._theta.tolist(), "changes": self._changes, "converged": self._converged
         }  # fmt: skip
         await ctx.compute("compute", self._training.checkpoints.save, epoch + 1, state)
-        if end.next_key.value:
-            await self._use_key(end.next_key.value)
+        if end.new_key.value:
+            await self.receive_key(f"train/{epoch}")
         return epoch + 1
 
     def fitted(self, epoch: int) -> Fitted:
