@@ -1,68 +1,91 @@
-"""`vfl-bench crypto | end-to-end`: the engine's figures beside its peers', in one run."""
+"""`vfl-bench crypto | end-to-end | compare`: the engine's figures beside its peers', in one run."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from vfl.errors import VflError
+from vfl.errors import MissingExtraError, VflError
+from vfl_bench import compare as comparison
 from vfl_bench import end_to_end as end_to_end_suite
+from vfl_bench import plot as plotting
 from vfl_bench.harness import Row, measure
 from vfl_bench.output import as_json, print_table, write_json
+from vfl_bench.peers import heu
+from vfl_bench.suites.common import Settings
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__
 )
-SUITES = ("paillier", "ckks", "psi")
-_PEERS = {"phe": ("phe+gmpy2", "phe"), "tenseal": ("tenseal",), "cryptography": ("cryptography",)}
+SUITES = ("ntt", "lattice", "paillier", "ckks", "psi")
+PEERS = ("phe", "tenseal", "heu", "cryptography")
 _NEEDS = {"ckks": "tenseal"}
 
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, - for stdout.")]
+Listed = "Comma-separated."
 
 
 @app.command()
 def crypto(
-    suite: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(SUITES),
-    peers: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(_PEERS),
+    suite: Annotated[str, typer.Option(help=Listed)] = ",".join(SUITES),
+    peers: Annotated[str, typer.Option(help=Listed)] = ",".join(PEERS),
     bits: Annotated[str, typer.Option(help="Paillier key sizes.")] = "2048,3072",
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Annotated[str, typer.Option(help="Each work once per count.")] = "1",
+    batch: Annotated[str, typer.Option(help="Rows of the encrypted gradient.")] = "1024",
+    features: Annotated[str, typer.Option(help="Its columns.")] = "16",
     seconds: Annotated[float, typer.Option(min=0.1, help="For each piece of work.")] = 3.0,
+    heu_python: Annotated[
+        str, typer.Option(help="Interpreter of an environment that has sf-heu.")
+    ] = sys.executable,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG or SVG: the gradient's cost by batch and features.")
+    ] = None,
     json: Json = None,
 ) -> None:
-    """Ciphers and alignment, item by item: median, quartiles, ratio to each peer."""
+    """Ciphers and alignment, item by item: median, quartiles, error, ratio to each peer."""
     console = _console(json)
-    labels: list[str] = []
-    for peer in _listed(peers, tuple(_PEERS), "--peers"):
-        if importlib.util.find_spec(peer):
-            labels += _PEERS[peer]
-        else:
-            console.print(f"peer {peer} is not installed: left out")
+    names = _listed(suite, SUITES, "--suite")
+    wanted = _listed(peers, PEERS, "--peers")
+    if plot:
+        plotting.check_target(plot)
+    settings = Settings(
+        bits=_counts(bits, "--bits"),
+        threads=_counts(threads, "--threads"),
+        batches=_counts(batch, "--batch"),
+        features=_counts(features, "--features"),
+        peers=list(_installed(wanted, heu_python, console)),
+        heu_python=heu_python,
+    )
     found: list[Row] = []
-    for name in _listed(suite, SUITES, "--suite"):
+    for name in names:
         if (need := _NEEDS.get(name)) and not importlib.util.find_spec(need):
-            console.print(f"suite {name} needs {need}: pip install 'vfl\\[{need}]'; left out")
+            _say(console, f"suite {name} needs {need}: pip install 'vfl[{need}]'; left out")
             continue
         module = importlib.import_module(f"vfl_bench.suites.{name}")
-        sizes = [int(size) for size in bits.split(",")]
         rows: list[Row] = []
-        for work in module.works(sizes, labels, threads):
-            with console.status(work.name):
-                rows += measure(work, seconds)
-        print_table(rows, console, f"{name}, {threads} thread{'s' * (threads > 1)}")
+        for work in module.works(settings):
+            _progress(console, work.name)
+            rows += measure(work, seconds)
+        _progress(console, "")
+        print_table(rows, console, name)
         found += rows
+    if plot:
+        plotting.plot_gradient(found, plot)
     if json:
         write_json(json, as_json(found))
 
 
 @app.command()
 def end_to_end(
-    crypto: Annotated[str, typer.Option(help="Comma-separated.")] = "paillier-3072,ckks",
+    crypto: Annotated[str, typer.Option(help=Listed)] = "lattice,paillier-3072,ckks",
     rows: Annotated[int, typer.Option(min=100)] = 30_000,
     epochs: Annotated[int, typer.Option(min=1)] = 1,
     batch: Annotated[int | None, typer.Option(min=512)] = None,
@@ -76,29 +99,72 @@ def end_to_end(
     console = _console(json)
     ciphers = crypto.split(",")
     if "ckks" in ciphers and not importlib.util.find_spec("tenseal"):
-        console.print("ckks needs tenseal: pip install 'vfl\\[tenseal]'; left out")
+        _say(console, "ckks needs tenseal: pip install 'vfl[tenseal]'; left out")
         ciphers.remove("ckks")
     found = []
     with console.status("training") as status:
         for row in end_to_end_suite.rows(ciphers, rows, epochs, batch, data, name):
             found.append(row)
             status.update(f"{row.peer} done")
-    print_table(found, console, "end to end")
+    print_table(found, console, "end-to-end")
     for row in found:
-        traffic = sum(row.facts["bytes"].values()) / 2**20
-        metrics = ", ".join(f"{k} {v:.4f}" for k, v in row.facts["metrics"].items())
-        console.print(
-            f"{row.peer}: alignment {row.facts['align_s']:.1f} s, {traffic:.1f} MiB over borders, "
-            f"held out: {metrics}"
-        )
+        _say(console, end_to_end_suite.sentence(row))
     if json:
         write_json(json, as_json(found))
 
 
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="A file that --json wrote.")],
+    after: Annotated[Path, typer.Argument(help="Another one.")],
+    fail_above: Annotated[
+        str, typer.Option(metavar="PERCENT", help="Allowed slowdown of a row.")
+    ] = "10%",
+) -> None:
+    """Row by row, the change of the medians; exits with 1 where one became too slow."""
+    try:
+        limit = float(fail_above.removesuffix("%")) / 100
+    except ValueError:
+        raise typer.BadParameter(
+            f"{fail_above!r} is not a percentage like 10%", param_hint="--fail-above"
+        ) from None
+    files = comparison.read_results(before), comparison.read_results(after)
+    if not comparison.print_comparison(*files, limit, _console(None)):
+        raise typer.Exit(1)
+
+
+def _installed(peers: list[str], heu_python: str, console: Console) -> Iterator[str]:
+    """Those of `peers` that can be measured; a line for each other one."""
+    for peer in peers:
+        if peer == "heu":
+            try:
+                heu.version(heu_python)
+            except MissingExtraError as error:
+                _say(
+                    console,
+                    f"peer heu left out: {error}; --heu-python names an interpreter with sf-heu",
+                )
+                continue
+        elif not importlib.util.find_spec(peer):
+            _say(console, f"peer {peer} is not installed: left out")
+            continue
+        yield peer
+
+
 def _console(json: str | None) -> Console:
-    """Standard output, or standard error when that carries JSON; wide when not a terminal."""
-    console = Console(stderr=json == "-")
-    return console if console.is_terminal else Console(stderr=json == "-", width=130)
+    """Standard output, or standard error when that carries JSON."""
+    return Console(stderr=json == "-")
+
+
+def _progress(console: Console, text: str) -> None:
+    """One line that the next call replaces; no spinner, whose thread would be measured as well."""
+    if console.is_terminal:
+        console.file.write(f"\r\x1b[2K{text[: console.width - 1]}")
+        console.file.flush()
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(Text(line), soft_wrap=True)
 
 
 def _listed(text: str, known: tuple[str, ...], option: str) -> list[str]:
@@ -107,6 +173,18 @@ def _listed(text: str, known: tuple[str, ...], option: str) -> list[str]:
         if name not in known:
             raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint=option)
     return names
+
+
+def _counts(text: str, option: str) -> list[int]:
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter(
+            f"{text!r} is not a list of counts like 1,2", param_hint=option
+        ) from None
+    return counts
 
 
 def main() -> None:

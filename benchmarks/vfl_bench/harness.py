@@ -10,18 +10,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
+class Seconds(NamedTuple):
+    """What one call took. A contender that times itself returns it; nobody else does."""
+
+    real: float
+    cpu: float  # of the process, all threads
+
+
 @dataclass(frozen=True)
 class Contender:
-    """One way to do a piece of work. `run` does `items` items a call."""
+    """One way to do a piece of work. `run` does `items` items a call.
+
+    facts    of this contender alone: threads, its parameters where they differ, a note
+    error    relative error of what `run` computes, measured once, after the timing
+    figures  numbers that follow from the median microseconds of an item
+    """
 
     peer: str  # "vfl", "phe+gmpy2", ...
     run: Callable[[], object]
     items: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: Callable[[], float] | None = None
+    figures: Callable[[float], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,8 +61,9 @@ class Row:
     high: float
     cpu_time: float  # median
     iterations: int
-    facts: Mapping[str, Any]
-    ratio_to: Mapping[str, float]  # peer -> median over rounds of its time by ours
+    facts: Mapping[str, Any]  # of the work and of the contender
+    ratio_to: Mapping[str, float]  # peer -> median over rounds of its time by this one's
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 MIN_ROUNDS = 3
@@ -61,31 +77,39 @@ def measure(work: Work, seconds: float) -> list[Row]:
     rounds: list[list[tuple[float, float]]] = []
     end = time.perf_counter() + seconds
     while len(rounds) < MIN_ROUNDS or (time.perf_counter() < end and len(rounds) < MAX_ROUNDS):
-        rounds.append([_once(contender) for contender in work.contenders])
+        rounds.append([_an_item(contender) for contender in work.contenders])
     times = np.array(rounds) * 1e6  # (rounds, contenders, real and cpu)
     rows = []
     for index, contender in enumerate(work.contenders):
         real = times[:, index, 0]
-        low, median, high = np.percentile(real, (25, 50, 75))
+        low, median, high = (float(t) for t in np.percentile(real, (25, 50, 75)))
         ratios = {
             other.peer: float(np.median(times[:, place, 0] / real))
             for place, other in enumerate(work.contenders)
             if place != index
         }
+        error = {"relative_error": contender.error()} if contender.error else {}
         rows.append(
             Row(
-                work.name, contender.peer, work.unit, float(median), float(low), float(high),
-                float(np.median(times[:, index, 1])), len(rounds), work.facts, ratios,
+                work.name, contender.peer, work.unit, median, low, high,
+                float(np.median(times[:, index, 1])), len(rounds),
+                {**work.facts, **contender.facts, **error}, ratios,
+                contender.figures(median) if contender.figures else {},
             )
         )  # fmt: skip
     return rows
 
 
-def _once(contender: Contender) -> tuple[float, float]:
-    """Real and processor seconds an item of one call."""
+def timed(run: Callable[[], object]) -> Seconds:
+    """Call `run` and tell what it took, or what it says it took."""
     real, cpu = time.perf_counter(), time.process_time()
-    contender.run()
-    return (
-        (time.perf_counter() - real) / contender.items,
-        (time.process_time() - cpu) / contender.items,
-    )
+    result = run()
+    if isinstance(result, Seconds):
+        return result
+    return Seconds(time.perf_counter() - real, time.process_time() - cpu)
+
+
+def _an_item(contender: Contender) -> tuple[float, float]:
+    """Real and processor seconds an item of one call."""
+    real, cpu = timed(contender.run)
+    return real / contender.items, cpu / contender.items

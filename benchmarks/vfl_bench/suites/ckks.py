@@ -1,51 +1,89 @@
-"""CKKS: this engine's masked slot sums beside TenSEAL's own rotations, on TenSEAL's arithmetic."""
+"""CKKS: this engine's masked slot sums beside TenSEAL's own rotations, on TenSEAL's arithmetic.
+
+One thread whatever is asked for: TenSEAL's vector operations use one and hold the interpreter lock.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vfl_bench.harness import Contender, Work
+from vfl_bench.suites.common import (
+    Settings,
+    gradient_data,
+    gradient_facts,
+    grid,
+    relative_error,
+    unrounded,
+)
+from vfl_crypto.linear import Ciphertext, KeyHolder, SchemeInfo
+from vfl_crypto.oracles.ckks_noise import CkksParameters
+from vfl_crypto.oracles.tenseal import CkksScheme
 
-ROWS, COLUMNS = 1024, 16
+if TYPE_CHECKING:
+    from vfl_bench.peers.tenseal import TensealPeer
+
+ROWS = 1024
 
 
-def works(bits: Sequence[int], peers: Sequence[str], threads: int) -> Iterator[Work]:
-    """Encryption, X^T[[d]] ready to leave, decryption. `bits` has no meaning here."""
-    import tenseal
-
-    from vfl_crypto.oracles.tenseal import CkksScheme
-
-    del bits, threads  # TenSEAL's vector operations run on one thread and hold the GIL
+def works(settings: Settings) -> Iterator[Work]:
+    """Encryption, X^T[[d]] ready to leave, decryption."""
     holder = CkksScheme().generate()
     encryptor = holder.encryptor
-    info = encryptor.info
-    facts = {"parameters": info.parameters, "security_bits": info.security_bits}
-    rng = np.random.default_rng(0)
-    X, d = rng.standard_normal((ROWS, COLUMNS)), rng.standard_normal(ROWS)
-    ours = encryptor.encrypt(d)
+    peer = None
+    if "tenseal" in settings.peers:
+        from vfl_bench.peers.tenseal import TensealPeer
 
-    def product() -> object:
-        return encryptor.encrypt(np.zeros(COLUMNS), encryptor.rmatmul(X, ours))
+        peer = TensealPeer()
+    values = np.random.default_rng(0).standard_normal(ROWS)
+    ours = Contender(
+        "vfl", lambda: encryptor.encrypt(values), ROWS,
+        error=lambda: _error(holder, encryptor.encrypt(values), values),
+    )  # fmt: skip
+    theirs = [peer.encrypt(values)] if peer else []
+    yield Work(
+        f"ckks/encrypt/rows={ROWS}/threads=1", "value", (ours, *theirs), _facts(encryptor.info)
+    )
+    for batch, features in grid(settings):
+        yield from _gradient(holder, batch, features, peer)
 
-    result = encryptor.encrypt(np.zeros(COLUMNS), encryptor.rmatmul(X, ours))
-    encrypt = [Contender("vfl", lambda: encryptor.encrypt(d), ROWS)]
-    multiply = [Contender("vfl", product, ROWS * COLUMNS)]
-    if "tenseal" in peers:
-        context = tenseal.context(
-            tenseal.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 40, 60]
-        )
-        context.global_scale = 2.0**40
-        context.generate_galois_keys()
-        theirs, columns = tenseal.ckks_vector(context, d), [column.tolist() for column in X.T]
-        encrypt.append(Contender("tenseal", lambda: tenseal.ckks_vector(context, d), ROWS))
-        few = columns[:4]
-        multiply.append(
-            Contender("tenseal dot", lambda: [theirs.dot(c) for c in few], ROWS * len(few))
-        )
-        facts["peer_parameters"] = "N = 8192, log2 QP = 200, not masked"
-    yield Work(f"ckks/encrypt/rows={ROWS}", "value", tuple(encrypt), facts)
-    yield Work(f"ckks/XTd/rows={ROWS}/columns={COLUMNS}", "product", tuple(multiply), facts)
-    decrypt = Contender("vfl", lambda: holder.decrypt(result), COLUMNS)
-    yield Work(f"ckks/decrypt/columns={COLUMNS}", "value", (decrypt,), facts)
+
+def _gradient(
+    holder: KeyHolder, batch: int, features: int, peer: TensealPeer | None
+) -> Iterator[Work]:
+    encryptor = holder.encryptor
+    X, d = gradient_data(batch, features)
+    X /= 2  # within the range of a column
+    rows, want = encryptor.encrypt(d), X.T @ d
+
+    def product() -> Ciphertext:
+        return encryptor.encrypt(np.zeros(features), encryptor.rmatmul(X, rows))
+
+    result = product()
+    multiply = Contender(
+        "vfl", product, batch * features, error=lambda: _error(holder, product(), want)
+    )
+    decrypt = Contender(
+        "vfl", lambda: holder.decrypt(result), features,
+        error=lambda: _error(holder, result, want),
+    )  # fmt: skip
+    theirs = [peer.dot(X, d)] if peer and batch <= peer.slots else []
+    shape = f"batch={batch}/features={features}/threads=1"
+    facts = _facts(encryptor.info)
+    of_gradient = facts | gradient_facts(batch, features)
+    yield Work(f"ckks/XTd/{shape}", "product", (multiply, *theirs), of_gradient)
+    yield Work(f"ckks/decrypt-XTd/{shape}", "value", (decrypt,), facts)
+
+
+def _error(holder: KeyHolder, ciphertext: Ciphertext, want: np.ndarray) -> float:
+    return relative_error(unrounded(holder.decrypt(ciphertext)), want)
+
+
+def _facts(info: SchemeInfo) -> dict[str, object]:
+    return {
+        "parameters": info.parameters, "security_bits": info.security_bits,
+        "log_qp": sum(CkksParameters().prime_bits), "threads": 1,
+    }  # fmt: skip

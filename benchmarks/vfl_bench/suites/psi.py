@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from vfl_bench.harness import Contender, Work
+from vfl_bench.suites.common import Settings, beside_one_thread
 from vfl_crypto.psi import Blinder, match, shuffled
 
 FEW = 2000
@@ -15,31 +16,33 @@ MANY = 30_000
 FACTS = {"parameters": "Curve25519", "security_bits": 128}
 
 
-def works(bits: Sequence[int], peers: Sequence[str], threads: int) -> Iterator[Work]:
-    """`bits` has no meaning here; the peer is `cryptography`'s X25519 (OpenSSL), point by point."""
-    del bits
-    blinder = Blinder(threads)
+def works(settings: Settings) -> Iterator[Work]:
+    """The peer is `cryptography`'s X25519 (OpenSSL), point by point on one thread."""
+    blinders = {count: Blinder(count) for count in settings.counts}
     salt = bytes(range(32))
     ids = [b"%d" % i for i in range(FEW)]
-    points = blinder.blind_ids(ids, salt)
-    raise_points = [Contender("vfl", lambda: blinder.blind(points), FEW)]
-    if "cryptography" in peers:
-        key = X25519PrivateKey.generate()
-        some = [point.tobytes() for point in points[:200]]
-        raise_points.append(
-            Contender(
-                "cryptography",
-                lambda: [key.exchange(X25519PublicKey.from_public_bytes(p)) for p in some],
-                len(some),
-            )
-        )
-    hashing = Contender("vfl", lambda: blinder.blind_ids(ids, salt), FEW)
-    yield Work("psi/hash-and-raise", "id", (hashing,), FACTS)
-    yield Work("psi/raise", "point", tuple(raise_points), FACTS)
     left = [b"%d" % i for i in range(MANY)]
     right = [b"%d" % i for i in range(MANY // 10, MANY + MANY // 10)]
-    both = Contender("vfl", lambda: intersect(left, right, threads), MANY)
-    yield Work(f"psi/two-parties/ids={MANY}x{MANY}", "id", (both,), FACTS)
+    points = blinders[1].blind_ids(ids, salt)
+
+    def hash_and_raise(threads: int) -> Callable[[], object]:
+        return lambda: blinders[threads].blind_ids(ids, salt)
+
+    def raise_points(threads: int) -> Callable[[], object]:
+        return lambda: blinders[threads].blind(points)
+
+    def align(threads: int) -> Callable[[], object]:
+        return lambda: intersect(left, right, threads)
+
+    peers = [_openssl(points[:200])] if "cryptography" in settings.peers else []
+    for threads in settings.threads:
+        for name, unit, run, items, others in (
+            ("hash-and-raise", "id", hash_and_raise, FEW, []),
+            ("raise", "point", raise_points, FEW, peers),
+            (f"two-parties/ids={MANY}x{MANY}", "id", align, MANY, []),
+        ):
+            contenders = [*beside_one_thread(run, threads, items), *others]
+            yield Work(f"psi/{name}/threads={threads}", unit, tuple(contenders), FACTS)
 
 
 def intersect(left: Sequence[bytes], right: Sequence[bytes], threads: int) -> int:
@@ -52,3 +55,13 @@ def intersect(left: Sequence[bytes], right: Sequence[bytes], threads: int) -> in
     found = match(b.blind(masked_a), [a.blind(masked_b)])
     assert len(found) == len(set(left) & set(right))
     return len(found)
+
+
+def _openssl(points: np.ndarray) -> Contender:
+    key = X25519PrivateKey.generate()
+    some = [point.tobytes() for point in points]
+
+    def run() -> object:
+        return [key.exchange(X25519PublicKey.from_public_bytes(point)) for point in some]
+
+    return Contender("cryptography", run, len(some), {"threads": 1})

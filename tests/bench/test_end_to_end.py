@@ -1,0 +1,20 @@
+from vfl.data.table import read_table
+from vfl_bench.end_to_end import write_shuffled_copy
+
+
+def test_the_copied_tables_must_really_be_aligned(tmp_path):
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.mkdir()
+    copy.mkdir()
+    for side, header in (("guest", "id,y,x0"), ("host", "id,x0")):
+        rows = "\n".join(f"{i}" + ",1" * header.count(",") for i in range(100))
+        (source / f"d_hetero_{side}.csv").write_text(f"{header}\n{rows}\n")
+    write_shuffled_copy(source, "d", copy, 100)
+    guest, host = (
+        read_table(copy / f"{side}.csv", party=side, id="id").ids for side in ("guest", "host")
+    )
+    assert len(guest) == len(host) == 90
+    assert set(guest) != set(host)
+    assert list(guest) != sorted(guest, key=int)
+    joint = set(guest) & set(host)
+    assert [i for i in guest if i in joint] != [i for i in host if i in joint]

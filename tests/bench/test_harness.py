@@ -1,0 +1,85 @@
+import itertools
+import time
+
+import pytest
+
+from vfl_bench.harness import MIN_ROUNDS, Contender, Seconds, Work, measure, timed
+from vfl_bench.suites.common import Settings, beside_one_thread, relative_error
+
+
+def slow(seconds):
+    return lambda: time.sleep(seconds)
+
+
+def test_a_contender_three_times_as_slow_shows_a_ratio_of_three():
+    work = Work("w", "call", (Contender("a", slow(0.01), 1), Contender("b", slow(0.03), 1)))
+    ours, theirs = measure(work, 0.3)
+    assert ours.ratio_to["b"] == pytest.approx(3.0, rel=0.25)
+    assert theirs.ratio_to["a"] == pytest.approx(1 / 3, rel=0.25)
+    assert ours.low <= ours.real_time <= ours.high
+
+
+def test_time_is_told_for_an_item_and_not_for_a_call():
+    work = Work("w", "item", (Contender("one", slow(0.02), 1), Contender("ten", slow(0.02), 10)))
+    one, ten = measure(work, 0.1)
+    assert one.ratio_to["ten"] == pytest.approx(0.1, rel=0.3)
+    assert ten.iterations >= MIN_ROUNDS
+
+
+def test_contenders_take_turns_and_errors_are_measured_once_and_last():
+    calls = []
+
+    def contender(name):
+        def error():
+            calls.append(f"error of {name}")
+            return 0.5
+
+        return Contender(name, lambda: calls.append(name), 1, error=error)
+
+    rows = measure(Work("w", "call", (contender("a"), contender("b"))), 0.0)
+    assert calls == ["a", "b"] * (MIN_ROUNDS + 1) + ["error of a", "error of b"]
+    assert [row.facts["relative_error"] for row in rows] == [0.5, 0.5]
+
+
+def test_a_contender_that_times_itself_is_believed():
+    seconds = itertools.count(1)  # the warm-up takes the first
+    work = Work("w", "item", (Contender("far", lambda: Seconds(next(seconds), 0.5), 10),))
+    (row,) = measure(work, 0.0)
+    assert (row.low, row.real_time, row.high) == (2.5e5, 3e5, 3.5e5)
+    assert row.cpu_time == 5e4
+
+
+def test_only_an_answer_in_seconds_replaces_the_clock():
+    assert timed(lambda: (3.0, 3.0)).real < 1.0
+    assert timed(lambda: Seconds(3.0, 2.0)) == (3.0, 2.0)
+
+
+def test_facts_of_a_contender_come_on_top_of_those_of_the_work():
+    contenders = (
+        Contender("a", int, 1, figures=lambda us: {"doubled": 2 * us}),
+        Contender("b", int, 1, {"threads": 2}),
+    )
+    a, b = measure(Work("w", "call", contenders, {"threads": 1, "key_bits": 3072}), 0.0)
+    assert a.facts == {"threads": 1, "key_bits": 3072}
+    assert b.facts == {"threads": 2, "key_bits": 3072}
+    assert a.figures == {"doubled": 2 * a.real_time}
+    assert b.figures == {}
+
+
+def test_more_threads_stand_beside_one_thread_in_the_same_work():
+    counts = []
+
+    def run(threads):
+        return lambda: counts.append(threads)
+
+    contenders = tuple(beside_one_thread(run, 4, 1))
+    rows = measure(Work("w", "call", contenders), 0.0)
+    assert counts == [4, 1] * (MIN_ROUNDS + 1)
+    assert [(row.peer, row.facts["threads"]) for row in rows] == [("vfl", 4), ("vfl 1 thread", 1)]
+    assert set(rows[0].ratio_to) == {"vfl 1 thread"}
+    assert [c.peer for c in beside_one_thread(run, 1, 1)] == ["vfl"]
+    assert Settings(threads=(4, 2)).counts == [1, 2, 4]
+
+
+def test_the_relative_error_is_the_largest_deviation_by_the_largest_value():
+    assert relative_error([1.0, -4.5], [1.25, -4.0]) == 0.125
