@@ -58,20 +58,27 @@ def test_one_key_switch(parameters):
     assert change.std() == pytest.approx(noise.key_switch(parameters), rel=0.06)
 
 
-def noise_of_product(plan: Plan, P: np.ndarray, *, public: bool) -> float:
-    """Standard deviation of the packed product's noise, in the coefficients that hold a result."""
+def noise_of_product(plan: Plan, P: np.ndarray, *, public: bool, uploads: int = 50) -> float:
+    """Standard deviation of the packed product's noise, in the coefficients that hold a result.
+
+    Taken over many uploads: those few coefficients share images, so that one upload tells
+    it to 10-17 % only.
+    """
     parameters, log_t = plan.parameters, plan.modulus_bits
     rng = np.random.default_rng(1)
     C = modulo(signed(rng, (plan.inner, plan.columns), 12, extreme=False), log_t)
     secret = SECRET[parameters.name]
-    packed = evaluate(
-        PUBLIC[parameters.name], Tiles(plan, secret.arithmetic, P), upload(plan, C, public)
-    )
-    place, coefficient = plan.places
-    values = phase(secret, packed)[place.ravel(), :, coefficient.ravel()]
+    tiles = Tiles(plan, secret.arithmetic, P)
+    place, coefficient = (index.ravel() for index in plan.places)
     scaled = secret.arithmetic.rns.scale_up(expected(plan, P, C).ravel(), log_t).T
     primes = np.array(parameters.primes, dtype=np.uint64)
-    return float(centred(((values + primes - scaled) % primes)[:, :, None], parameters).std())
+
+    def one_upload() -> np.ndarray:
+        packed = evaluate(PUBLIC[parameters.name], tiles, upload(plan, C, public))
+        values = phase(secret, packed)[place, :, coefficient]
+        return centred(((values + primes - scaled) % primes)[:, :, None], parameters)
+
+    return float(np.std([one_upload() for _ in range(uploads)]))
 
 
 CASES = {
@@ -106,14 +113,14 @@ def test_the_bound_holds_for_a_matrix_made_to_reach_it():
     n = COMPACT.n
     fresh = noise.encrypted(COMPACT, public=False)
     plan = Plan(COMPACT, 64, n, 1, Tile(n, 1, n, 1), 4, 12, 36, fresh)
-    measured = noise_of_product(plan, arranged(plan), public=False)
+    measured = noise_of_product(plan, arranged(plan), public=False, uploads=100)
     assert 0.85 < measured / plan.noise_std() < 1.1
     assert plan.noise_std() > 1.4 * plan.noise_std(2.0**11)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_packed_product(case):
-    """The bound holds, and is no more than a quarter above what uniform entries show."""
+    """The bound holds, and its formula tells within a fifth what uniform entries show."""
     parameters, (rows, inner, columns), split, bits, log_t, public = case
     side = min(parameters.n, 1 << (inner - 1).bit_length())
     fresh = noise.encrypted(parameters, public=public)
@@ -124,8 +131,7 @@ def test_a_packed_product(case):
     measured = noise_of_product(plan, P, public=public)
     uniform = 2.0 ** (bits - 1) / np.sqrt(3)
     predicted = plan.noise_std(uniform)
-    assert measured < 1.25 * predicted
-    assert measured > 0.75 * predicted
+    assert 0.8 * predicted < measured < 1.2 * predicted
     assert plan.noise_std() > measured
 
 
