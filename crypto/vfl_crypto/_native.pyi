@@ -91,10 +91,16 @@ class KeySwitch:
     def switch(
         self, c: NDArray[np.uint64], key: NDArray[np.uint64], exponent: int, threads: int = 1
     ) -> NDArray[np.uint64]: ...
-    def pack_step(
+    def images(
         self,
-        a: NDArray[np.uint64],
-        b: NDArray[np.uint64],
+        c: NDArray[np.uint64],
+        keys: Sequence[NDArray[np.uint64]],
+        exponents: Sequence[int],
+        threads: int = 1,
+    ) -> NDArray[np.uint64]: ...
+    def pack(
+        self,
+        nodes: NDArray[np.uint64],
         shift: int,
         key: NDArray[np.uint64],
         exponent: int,
@@ -122,6 +128,13 @@ class Rns:
     ) -> NDArray[np.uint64]: ...
     def pack(self, x: NDArray[np.uint64], threads: int = 1) -> NDArray[np.uint8]: ...
     def unpack(self, packed: NDArray[np.uint8], m: int, threads: int = 1) -> NDArray[np.uint64]: ...
+    def gather_add(
+        self,
+        x: NDArray[np.uint64],
+        places: NDArray[np.int64],
+        plus: NDArray[np.uint64],
+        threads: int = 1,
+    ) -> NDArray[np.uint64]: ...
 
 def chacha20(seed: bytes, stream: int, index: int, nbytes: int) -> NDArray[np.uint8]: ...
 def sample_uniform(

@@ -46,7 +46,7 @@ class FixedPoint:
     def encode(self, values: NDArray[np.float64], what: str = "a value") -> NDArray[np.int64]:
         """Integers of the same shape. Raises `EncodingOverflowError` for |v| too large or NaN."""
         values = require_below(values, self.integer_bits, what)
-        return np.rint(np.ldexp(values, self.fraction_bits)).astype(np.int64)
+        return np.rint(values * math.ldexp(1.0, self.fraction_bits)).astype(np.int64)
 
     def decode(self, integers: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.ldexp(np.asarray(integers, dtype=np.float64), -self.fraction_bits)

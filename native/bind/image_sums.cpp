@@ -24,8 +24,9 @@ Result image_sums_(const Polys& polys, const std::vector<std::size_t>& exponents
                    unsigned threads) {
     const std::size_t groups = polys.shape(0), images = polys.shape(1), n = polys.shape(2);
     if (!std::has_single_bit(n)) throw std::invalid_argument("the degree must be a power of two");
-    if (images != exponents.size()) {
-        throw std::invalid_argument("each group needs as many polynomials as there are exponents");
+    if (images != exponents.size() || !std::has_single_bit(images) || images > n) {
+        throw std::invalid_argument(
+            "each group needs as many polynomials as there are exponents, a power of two");
     }
     for (const std::size_t kappa : exponents) {
         if (kappa % 2 == 0 || kappa >= 2 * n) {
@@ -47,7 +48,8 @@ Result image_sums_(const Polys& polys, const std::vector<std::size_t>& exponents
 void bind_image_sums(nb::module_& module) {
     module.def("image_sums", image_sums_, nb::arg("polys"), nb::arg("exponents"), nb::arg("step"),
                nb::arg("threads") = 1,
-               "out[s, kappa] = sum_b X^(step b) sigma_kappa(polys[s, b]), int64 (s, kappa, n).");
+               "out[s, kappa] = sum_b X^(step b) sigma_kappa(polys[s, b]), int64 (s, kappa, n). "
+               "ValueError unless step (1 / kappa - 1) is a multiple of 2n / images for all kappa.");
 }
 
 }  // namespace vflnative::bind

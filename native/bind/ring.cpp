@@ -192,15 +192,40 @@ Result switch_(const KeySwitch& keyswitch, const Array& c, const Array& key, std
     });
 }
 
-Result pack_step(const KeySwitch& keyswitch, const Array& a, const Array& b, std::size_t shift,
-                 const Array& key, std::size_t exponent, unsigned threads) {
-    check("a", shape_of(a), {2, keyswitch.limbs(), keyswitch.size()}, 1);
-    check("b", shape_of(b), shape_of(a), 0);
+Result images(const KeySwitch& keyswitch, const Array& c, const std::vector<Array>& keys,
+              const std::vector<std::size_t>& exponents, unsigned threads) {
+    check("c", shape_of(c), {2, keyswitch.limbs(), keyswitch.size()}, 2);
+    if (keys.size() != exponents.size() || keys.size() > 16) {
+        throw std::invalid_argument("images need a key for each of at most 16 exponents");
+    }
+    std::vector<KeySwitch::Image> steps;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        check_key(keyswitch, keys[i]);
+        steps.push_back({keys[i].data(), exponents[i]});
+    }
+    Shape shape = shape_of(c);
+    shape.insert(shape.begin() + 1, std::size_t{1} << steps.size());
+    Output out(shape);
+    {
+        const nb::gil_scoped_release released;
+        keyswitch.images(c.data(), steps, out.words.get(), c.shape(0), c.shape(1), threads);
+    }
+    return out.array();
+}
+
+Result pack(const KeySwitch& keyswitch, const Array& nodes, std::size_t shift, const Array& key,
+            std::size_t exponent, unsigned threads) {
+    check("nodes", shape_of(nodes), {2, keyswitch.limbs(), keyswitch.size()}, 1);
     check_key(keyswitch, key);
-    return like(a, [&](std::uint64_t* out) {
-        keyswitch.pack_step(a.data(), b.data(), shift, key.data(), exponent, out, a.shape(0),
-                            threads);
-    });
+    Shape shape = shape_of(nodes);
+    shape[0] = (shape[0] + 1) / 2;
+    Output out(shape);
+    {
+        const nb::gil_scoped_release released;
+        keyswitch.pack(nodes.data(), shift, key.data(), exponent, out.words.get(), nodes.shape(0),
+                       threads);
+    }
+    return out.array();
 }
 
 }  // namespace
@@ -260,9 +285,13 @@ void bind_ring(nb::module_& module) {
              "threads"_a = 1,
              "c (batch, 2, k, n) in coefficient form, under X -> X^exponent and then switched by "
              "key (k, 2, k + 1, n) in NTT form: key[d] = (b_d, a_d), the limb of P last.")
-        .def("pack_step", pack_step, "a"_a.noconvert(), "b"_a.noconvert(), "shift"_a,
-             "key"_a.noconvert(), "exponent"_a, "threads"_a = 1,
-             "a + X^shift b + switch(a - X^shift b, key, exponent), (batch, 2, k, n) each.");
+        .def("images", images, "c"_a.noconvert(), "keys"_a.noconvert(), "exponents"_a, "threads"_a = 1,
+             "All images of c (blocks, columns, 2, k, n) under products of subsets of the exponents, "
+             "in binary order, each switched: (blocks, 2^h, columns, 2, k, n).")
+        .def("pack", pack, "nodes"_a.noconvert(), "shift"_a, "key"_a.noconvert(), "exponent"_a,
+             "threads"_a = 1,
+             "Neighbours a, b of nodes (count, 2, k, n) joined to a + X^shift b + "
+             "switch(a - X^shift b, key, exponent); a last one alone counts with b = 0.");
 }
 
 }  // namespace vflnative::bind

@@ -19,6 +19,7 @@ namespace {
 
 using Words = nb::ndarray<const std::uint64_t, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
+using Places = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Shape = std::vector<std::size_t>;
 
 // A new array of this shape, owned by Python once `array` has been called.
@@ -157,6 +158,29 @@ auto unpack(const Rns& rns, const Bytes& packed, std::size_t m, unsigned threads
     return out.array();
 }
 
+auto gather_add(const Rns& rns, const Words& x, const Places& places, const Words& plus,
+                unsigned threads) {
+    const auto [leading, n] = split_residues(rns, x);
+    const std::size_t m = places.shape(0), k = rns.limbs();
+    if (shape_of(plus) != Shape{k, m}) {
+        throw std::invalid_argument("plus must have shape " + text({k, m}) + ", not " +
+                                    text(shape_of(plus)));
+    }
+    const std::size_t past = x.size() == 0 ? 0 : x.size() - (k - 1) * n;
+    for (std::size_t j = 0; j < m; ++j) {
+        if (static_cast<std::size_t>(places.data()[j]) >= past) {
+            throw std::invalid_argument("place " + std::to_string(places.data()[j]) +
+                                        " is outside the polynomials");
+        }
+    }
+    Output<std::uint64_t> out({k, m});
+    {
+        const nb::gil_scoped_release released;
+        rns.gather_add(x.data(), places.data(), n, plus.data(), out.data.get(), m, threads);
+    }
+    return out.array();
+}
+
 }  // namespace
 
 void bind_rns(nb::module_& module) {
@@ -194,7 +218,11 @@ void bind_rns(nb::module_& module) {
         .def("unpack", unpack, nb::arg("packed").noconvert(), nb::arg("m"),
              nb::arg("threads") = 1,
              "The residues back: uint8 (..., packed_bytes(m)) -> (..., k, m). ValueError for another "
-             "length, a residue not below its prime, padding bits that are not zero.");
+             "length, a residue not below its prime, padding bits that are not zero.")
+        .def("gather_add", gather_add, nb::arg("x").noconvert(), nb::arg("places").noconvert(),
+             nb::arg("plus").noconvert(), nb::arg("threads") = 1,
+             "Word places[j] of x (..., k, n) and those n, 2n ... after it, plus (k, m), modulo q_i: "
+             "(k, m). places int64 (m,); ValueError for one outside x.");
 }
 
 }  // namespace vflnative::bind

@@ -53,86 +53,120 @@ std::size_t KeySwitch::scratch_size() const {
     return n_ * (2 * limbs() + (2 + limbs()) * primes_.size());
 }
 
-void KeySwitch::apply_one(const std::uint64_t* c, const std::uint64_t* key, std::size_t exponent,
-                          const std::uint64_t* sum, std::uint64_t* out, std::uint64_t* scratch,
-                          unsigned threads) const {
-    const std::size_t k = limbs();
-    std::uint64_t* image = scratch;               // (2, k, n)
+void KeySwitch::run(const Job& job, unsigned threads) const {
+    const std::size_t k = limbs(), wide = k + 1;
+    std::uint64_t* image = job.scratch;           // (2, k, n)
     std::uint64_t* sums = image + 2 * k * n_;     // (2, k + 1, n)
-    std::uint64_t* work = sums + 2 * (k + 1) * n_;  // (k + 1, k, n)
-    parallel_ranges(2 * k, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            permute_limb(primes_[i % k], c + i * n_, exponent, image + i * n_, n_);
-        }
+    std::uint64_t* digits = sums + 2 * wide * n_;  // (k + 1, k, n)
+    const auto each = [&](std::size_t count, const auto& work) {
+        parallel_ranges(count, threads, [&](std::size_t i, std::size_t end) {
+            for (; i < end; ++i) work(i);
+        });
+    };
+    const auto digit = [&](std::size_t i) {
+        kernels_->switch_digit(ntts_[i / k], primes_[i % k], image + (k + i % k) * n_,
+                               digits + i * n_);
+    };
+    const auto sum = [&](std::size_t i) {
+        const std::size_t limb = i / 2, poly = i % 2;
+        kernels_->switch_sum({.ntt = &ntts_[limb],
+                              .digits = k,
+                              .transformed = digits + limb * k * n_,
+                              .key = job.key + (poly * wide + limb) * n_,
+                              .key_digit = 2 * wide * n_,
+                              .out = sums + (poly * wide + limb) * n_});
+    };
+    each(2 * k, [&](std::size_t i) {
+        permute_limb(primes_[i % k], job.c + i * n_, job.exponent, image + i * n_, n_);
     });
-    parallel_ranges(k + 1, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            kernels_->switch_limb({.ntt = &ntts_[i],
-                                   .primes = primes_.data(),
-                                   .digits = k,
-                                   .c = image + k * n_,
-                                   .key = key + i * n_,
-                                   .key_digit = 2 * (k + 1) * n_,
-                                   .key_poly = (k + 1) * n_,
-                                   .scratch = work + i * k * n_,
-                                   .out = {sums + i * n_, sums + (k + 1 + i) * n_}});
+    if (threads > 1) {
+        each(wide * k, digit);
+        each(2 * wide, sum);
+    } else {  // while a limb's digits are in the cache
+        for (std::size_t limb = 0; limb < wide; ++limb) {
+            for (std::size_t d = 0; d < k; ++d) digit(limb * k + d);
+            for (std::size_t poly = 0; poly < 2; ++poly) sum(2 * limb + poly);
         }
+    }
+    each(2 * k, [&](std::size_t i) {
+        const std::size_t poly = i / k, limb = i % k;
+        const std::uint64_t* divided = sums + poly * wide * n_;
+        std::uint64_t* out = job.out + i * n_;
+        kernels_->switch_finish({.prime = &primes_[limb],
+                                 .special = &primes_[k],
+                                 .inverse = &inverse_[2 * limb],
+                                 .t = divided + limb * n_,
+                                 .u = divided + k * n_,
+                                 .x = poly == 0 ? image + limb * n_ : nullptr,
+                                 .out = out,
+                                 .n = n_});
+        if (job.sum != nullptr) kernels_->add(primes_[limb], out, job.sum + i * n_, out, n_);
     });
-    parallel_ranges(2 * k, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            const std::size_t poly = i / k, limb = i % k;
-            const std::uint64_t* divided = sums + poly * (k + 1) * n_;
-            kernels_->switch_finish({.prime = &primes_[limb],
-                                     .special = &primes_[k],
-                                     .inverse = &inverse_[2 * limb],
-                                     .t = divided + limb * n_,
-                                     .u = divided + k * n_,
-                                     .x = poly == 0 ? image + limb * n_ : nullptr,
-                                     .out = out + i * n_,
-                                     .n = n_});
-            if (sum != nullptr) {
-                kernels_->add(primes_[limb], out + i * n_, sum + i * n_, out + i * n_, n_);
-            }
-        }
+}
+
+// Calls work(i, threads) for each of the batch: whole ciphertexts side by side, and the few that are
+// left with all threads on each.
+template <class Work>
+void KeySwitch::each(std::size_t batch, unsigned threads, const Work& work) const {
+    const std::size_t odd = batch % std::max(1u, threads);
+    const std::size_t rest = odd < std::min<std::size_t>(threads, 2 * primes_.size()) ? odd : 0;
+    parallel_ranges(batch - rest, threads, [&](std::size_t i, std::size_t end) {
+        for (; i < end; ++i) work(i, 1);
     });
+    for (std::size_t i = batch - rest; i < batch; ++i) work(i, threads);
 }
 
 void KeySwitch::apply(const std::uint64_t* c, const std::uint64_t* key, std::size_t exponent,
                       std::uint64_t* out, std::size_t batch, unsigned threads) const {
     check_exponent(exponent);
     const std::size_t words = 2 * limbs() * n_;
-    // A small batch shares out the limbs of a ciphertext, a large one its ciphertexts.
-    const unsigned inner = batch < threads ? threads : 1;
-    parallel_ranges(batch, inner > 1 ? 1 : threads, [&](std::size_t, std::size_t begin,
-                                                        std::size_t end) {
-        std::uint64_t* scratch = scratch_words(scratch_size());
-        for (std::size_t i = begin; i < end; ++i) {
-            apply_one(c + i * words, key, exponent, nullptr, out + i * words, scratch, inner);
-        }
+    each(batch, threads, [&](std::size_t i, unsigned inner) {
+        run({.c = c + i * words, .key = key, .exponent = exponent, .sum = nullptr,
+             .out = out + i * words, .scratch = scratch_words(scratch_size())}, inner);
     });
 }
 
-void KeySwitch::pack_step(const std::uint64_t* a, const std::uint64_t* b, std::size_t shift,
-                          const std::uint64_t* key, std::size_t exponent, std::uint64_t* out,
-                          std::size_t batch, unsigned threads) const {
+void KeySwitch::images(const std::uint64_t* c, std::span<const Image> steps, std::uint64_t* out,
+                       std::size_t blocks, std::size_t columns, unsigned threads) const {
+    for (const Image& step : steps) check_exponent(step.exponent);
+    const std::size_t words = 2 * limbs() * n_, row = columns * words, block = row << steps.size();
+    for (std::size_t b = 0; b < blocks; ++b) std::copy_n(c + b * row, row, out + b * block);
+    for (std::size_t level = 0; level < steps.size(); ++level) {
+        const std::size_t have = columns << level;
+        each(blocks * have, threads, [&](std::size_t i, unsigned inner) {
+            std::uint64_t* from = out + i / have * block + i % have * words;
+            run({.c = from, .key = steps[level].key, .exponent = steps[level].exponent,
+                 .sum = nullptr, .out = from + have * words,
+                 .scratch = scratch_words(scratch_size())}, inner);
+        });
+    }
+}
+
+void KeySwitch::pack(const std::uint64_t* nodes, std::size_t shift, const std::uint64_t* key,
+                     std::size_t exponent, std::uint64_t* out, std::size_t count,
+                     unsigned threads) const {
     check_exponent(exponent);
     if (shift >= 2 * n_) throw std::invalid_argument("a shift's exponent is below 2 n");
     const std::size_t k = limbs(), words = 2 * k * n_;
-    const unsigned inner = batch < threads ? threads : 1;
-    parallel_ranges(batch, inner > 1 ? 1 : threads, [&](std::size_t, std::size_t begin,
-                                                        std::size_t end) {
+    each((count + 1) / 2, threads, [&](std::size_t i, unsigned inner) {
+        const std::uint64_t* a = nodes + 2 * i * words;
+        const std::uint64_t* b = 2 * i + 1 < count ? a + words : nullptr;
         std::uint64_t* sum = scratch_words(2 * words + scratch_size());
         std::uint64_t* difference = sum + words;
-        for (std::size_t i = begin; i < end; ++i) {
-            for (std::size_t limb = 0; limb < 2 * k; ++limb) {
-                const Prime& p = primes_[limb % k];
-                const std::size_t at = limb * n_;
-                shift_limb(*kernels_, p, b + i * words + at, shift, sum + at, n_);
-                kernels_->subtract(p, a + i * words + at, sum + at, difference + at, n_);
-                kernels_->add(p, a + i * words + at, sum + at, sum + at, n_);
-            }
-            apply_one(difference, key, exponent, sum, out + i * words, difference + words, inner);
+        if (b != nullptr) {
+            parallel_ranges(2 * k, inner, [&](std::size_t limb, std::size_t end) {
+                for (; limb < end; ++limb) {
+                    const Prime& p = primes_[limb % k];
+                    const std::size_t at = limb * n_;
+                    shift_limb(*kernels_, p, b + at, shift, sum + at, n_);
+                    kernels_->subtract(p, a + at, sum + at, difference + at, n_);
+                    kernels_->add(p, a + at, sum + at, sum + at, n_);
+                }
+            });
         }
+        run({.c = b != nullptr ? difference : a, .key = key, .exponent = exponent,
+             .sum = b != nullptr ? sum : a, .out = out + i * words, .scratch = sum + 2 * words},
+            inner);
     });
 }
 

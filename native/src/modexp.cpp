@@ -29,7 +29,7 @@ void modmul(const Modulus& modulus, const std::uint64_t* a, const std::uint64_t*
             std::uint64_t* out, std::size_t rows, unsigned threads) {
     const BigintKernels& kernels = bigint_kernels(modulus);
     const std::size_t limbs = modulus.limbs();
-    parallel_ranges(rows, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+    parallel_ranges(rows, threads, [&](std::size_t begin, std::size_t end) {
         kernels.modmul(modulus, a + begin * limbs, b + begin * limbs, out + begin * limbs,
                        end - begin);
     });
@@ -41,7 +41,7 @@ void modexp(const Modulus& modulus, const std::uint64_t* bases, const std::uint6
     const BigintKernels& kernels = bigint_kernels(modulus);
     const std::size_t width = modulus.limbs();
     const std::size_t stride = shared ? 0 : limbs;
-    parallel_ranges(rows, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+    parallel_ranges(rows, threads, [&](std::size_t begin, std::size_t end) {
         kernels.modexp(modulus, bases + begin * width, exponents + begin * stride, limbs, stride,
                        out + begin * width, end - begin);
     });
@@ -52,7 +52,7 @@ FixedBase::FixedBase(Modulus modulus, const std::uint64_t* base, FixedBaseShape 
     : modulus_(std::move(modulus)), shape_(shape), kernels_(&bigint_kernels(modulus_)),
       table_(shape.windows() * shape.entries() * modulus_.words()) {
     kernels_->window_bases(modulus_, shape_, base, table_.data());
-    parallel_ranges(shape_.windows(), threads, [&](std::size_t, std::size_t begin,
+    parallel_ranges(shape_.windows(), threads, [&](std::size_t begin,
                                                    std::size_t end) {
         kernels_->window_powers(modulus_, shape_, table_.data(), begin, end);
     });
@@ -61,7 +61,7 @@ FixedBase::FixedBase(Modulus modulus, const std::uint64_t* base, FixedBaseShape 
 void FixedBase::pow(const std::uint64_t* exponents, std::size_t limbs, const std::uint64_t* times,
                     std::uint64_t* out, std::size_t rows, unsigned threads) const {
     const std::size_t width = modulus_.limbs();
-    parallel_ranges(rows, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+    parallel_ranges(rows, threads, [&](std::size_t begin, std::size_t end) {
         kernels_->fixed_pow(modulus_, shape_, table_.data(), exponents + begin * limbs, limbs,
                             times == nullptr ? nullptr : times + begin * width,
                             out + begin * width, end - begin);
@@ -98,15 +98,17 @@ void multiexp(const Modulus& modulus, const std::uint64_t* bases, const std::int
     }
     const MultiexpPlan plan(rows, columns, static_cast<unsigned>(std::bit_width(magnitudes)));
     const std::size_t part_words = plan.sums() * modulus.words();
-    const std::size_t most_parts = std::max<std::size_t>(1, std::min<std::size_t>(threads, rows));
-    std::vector<std::uint64_t> sums(most_parts * part_words);
-    const std::size_t parts = parallel_ranges(
-        rows, threads, [&](std::size_t part, std::size_t begin, std::size_t end) {
-            kernels.multiexp_gather(modulus, plan, bases + begin * modulus.limbs(),
-                                    exponents + begin * columns, end - begin,
+    const std::size_t parts = std::max<std::size_t>(1, std::min<std::size_t>(threads, rows));
+    std::vector<std::uint64_t> sums(parts * part_words);
+    parallel_ranges(parts, threads, [&](std::size_t part, std::size_t end) {
+        for (; part < end; ++part) {
+            const std::size_t from = rows * part / parts, to = rows * (part + 1) / parts;
+            kernels.multiexp_gather(modulus, plan, bases + from * modulus.limbs(),
+                                    exponents + from * columns, to - from,
                                     sums.data() + part * part_words);
-        });
-    parallel_ranges(columns, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+        }
+    });
+    parallel_ranges(columns, threads, [&](std::size_t begin, std::size_t end) {
         kernels.multiexp_finish(modulus, plan, sums.data(), parts, begin, end, positive, negative);
     });
 }

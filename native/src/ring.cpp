@@ -87,7 +87,7 @@ Ring::Ring(std::size_t n, std::span<const std::uint64_t> primes) : n_(n) {
 template <class Work>
 void Ring::each_limb(std::size_t polys, unsigned threads, const Work& work) const {
     const std::size_t k = limbs_.size();
-    parallel_ranges(polys * k, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+    parallel_ranges(polys * k, threads, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) work(limbs_[i % k], i * n_);
     });
 }
@@ -144,7 +144,7 @@ void Ring::multiply_accumulate(const std::uint64_t* w, const std::uint64_t* c, s
     std::size_t block = 256;
     while (block > 32 && block * depth > 24576) block /= 2;
     const std::size_t blocks = n_ / block;
-    parallel_ranges(limbs_.size() * blocks, threads, [&](std::size_t, std::size_t begin,
+    parallel_ranges(limbs_.size() * blocks, threads, [&](std::size_t begin,
                                                          std::size_t end) {
         std::uint64_t* scratch = scratch_words(block * depth);
         for (std::size_t i = begin; i < end; ++i) {
@@ -198,7 +198,7 @@ void Ring::gemm(const std::int64_t* weights, const std::uint64_t* c, std::uint64
     std::size_t block = 512;
     while (block > 32 && block * shape.depth > 4096) block /= 2;
     const std::size_t blocks = n_ / block;
-    parallel_ranges(shape.polys * k * blocks, threads, [&](std::size_t, std::size_t begin,
+    parallel_ranges(shape.polys * k * blocks, threads, [&](std::size_t begin,
                                                            std::size_t end) {
         std::uint64_t* scratch = scratch_words(block * shape.depth);
         for (std::size_t i = begin; i < end; ++i) {

@@ -89,7 +89,7 @@ void for_each_stretch(Polynomials shape, unsigned threads, const Work& work) {
     constexpr std::size_t length = 4096;
     const std::size_t stretches = std::max<std::size_t>(1, (shape.m + length - 1) / length);
     parallel_ranges(shape.count * stretches, threads,
-                    [&](std::size_t, std::size_t piece, std::size_t last) {
+                    [&](std::size_t piece, std::size_t last) {
         for (; piece < last; ++piece) {
             const std::size_t begin = piece % stretches * length;
             work(piece / stretches, begin, std::min(begin + length, shape.m));
@@ -99,7 +99,7 @@ void for_each_stretch(Polynomials shape, unsigned threads, const Work& work) {
 
 template <class Work>
 void for_each(std::size_t count, unsigned threads, const Work& work) {
-    parallel_ranges(count, threads, [&](std::size_t, std::size_t j, std::size_t end) {
+    parallel_ranges(count, threads, [&](std::size_t j, std::size_t end) {
         for (; j < end; ++j) work(j);
     });
 }
@@ -249,6 +249,18 @@ void Rns::unpack(const std::uint8_t* packed, u64* out, Polynomials shape, unsign
                 " is not below its prime " + std::to_string(q));
         }
         check_padding(reader);
+    });
+}
+
+void Rns::gather_add(const u64* x, const std::int64_t* places, std::size_t stride, const u64* plus,
+                     u64* out, std::size_t m, unsigned threads) const {
+    for_each_stretch({limbs(), m}, threads, [&](std::size_t i, std::size_t begin, std::size_t end) {
+        const u64 q = primes_[i].value;
+        const u64* limb = x + i * stride;
+        for (std::size_t j = begin; j < end; ++j) {
+            const u64 sum = limb[places[j]] + plus[i * m + j];
+            out[i * m + j] = sum >= q ? sum - q : sum;
+        }
     });
 }
 

@@ -58,7 +58,7 @@ u64 coins(u64 word) {
 
 void sample_uniform(Seed seed, std::uint32_t stream, std::span<const u64> primes, u64* out,
                     std::size_t n, std::size_t count, unsigned threads) {
-    parallel_ranges(count * primes.size(), threads, [&](std::size_t, std::size_t j, std::size_t end) {
+    parallel_ranges(count * primes.size(), threads, [&](std::size_t j, std::size_t end) {
         for (; j < end; ++j) {
             const u64 q = primes[j % primes.size()];
             const u64 mask = ~u64{0} >> std::countl_zero(q);
@@ -72,7 +72,7 @@ void sample_uniform(Seed seed, std::uint32_t stream, std::span<const u64> primes
 
 void sample_ternary(Seed seed, std::uint32_t stream, std::int64_t* out, std::size_t n,
                     std::size_t count, unsigned threads) {
-    parallel_ranges(count, threads, [&](std::size_t, std::size_t j, std::size_t end) {
+    parallel_ranges(count, threads, [&](std::size_t j, std::size_t end) {
         for (; j < end; ++j) {
             KeyStream key(seed, stream, j);
             fill_accepted(out + j * n, n, [&] { return key.next(); },
@@ -86,7 +86,7 @@ void sample_ternary(Seed seed, std::uint32_t stream, std::int64_t* out, std::siz
 
 void sample_binomial(Seed seed, std::uint32_t stream, std::int64_t* out, std::size_t n,
                      std::size_t count, unsigned threads) {
-    parallel_ranges(count, threads, [&](std::size_t, std::size_t j, std::size_t end) {
+    parallel_ranges(count, threads, [&](std::size_t j, std::size_t end) {
         for (; j < end; ++j) {
             KeyStream key(seed, stream, j);
             for (std::size_t at = 0; at < n; at += chunk_words) {

@@ -99,19 +99,45 @@ def test_sums_of_many_digits_at_their_extremes_are_exact():
     assert np.array_equal(both(keyswitch.switch, c, key, 1)[0], expected)
 
 
-def test_a_pack_step_is_its_formula():
+def test_packing_is_its_formula():
     primes, c, key = cases(())
     n = c.shape[-1]
     ring = _native.Ring(n, primes[:-1])
     keyswitch = _native.KeySwitch(n, primes[:-1], primes[-1])
-    a, b = c, c[::-1].copy()
+    nodes = np.concatenate((c, c[::-1], c[1:2]))  # seven: the last has no neighbour
+    a, b = nodes[0::2].copy(), np.concatenate((nodes[1::2], np.zeros_like(c[:1])))
     for shift in (0, 256, n, 2 * n - 1):
         moved = ring.shift(b, shift)
         image = keyswitch.switch(ring.subtract(a, moved), key, 517)
         expected = ring.add(ring.add(a, moved), image)
-        assert np.array_equal(both(keyswitch.pack_step, a, b, shift, key, 517), expected)
-    single = both(keyswitch.pack_step, a[:1].copy(), b[:1].copy(), 2 * n - 1, key, 517)
-    assert np.array_equal(single, expected[:1])
+        assert np.array_equal(both(keyswitch.pack, nodes, shift, key, 517), expected)
+    for count in (1, 2, 3):
+        few = both(keyswitch.pack, nodes[:count].copy(), 2 * n - 1, key, 517)
+        assert np.array_equal(
+            few[:1], expected[:1] if count > 1 else image_of_one(keyswitch, c, key)
+        )
+    assert keyswitch.pack(nodes[:0], 1, key, 517).shape == (0, 2, 2, n)
+
+
+def image_of_one(keyswitch, c, key):
+    ring = _native.Ring(c.shape[-1], S2[:2])
+    return ring.add(c[:1].copy(), keyswitch.switch(c[:1].copy(), key, 517))
+
+
+def test_images_are_chains_of_switches():
+    primes, c, key = cases(())
+    keyswitch = _native.KeySwitch(c.shape[-1], primes[:-1], primes[-1])
+    keys, exponents = [key, key[::-1].copy(), key], [517, 3, 2047]
+    blocks = np.concatenate((c, c[::-1])).reshape(2, 3, *c.shape[1:])
+    images = both(keyswitch.images, blocks, keys, exponents)
+    assert images.shape == (2, 8, *blocks.shape[1:])
+    for which in range(8):
+        chain = blocks.reshape(-1, *c.shape[1:])
+        for step in range(3):
+            if which >> step & 1:
+                chain = keyswitch.switch(chain, keys[step], exponents[step])
+        assert np.array_equal(images[:, which].reshape(chain.shape), chain)
+    assert np.array_equal(keyswitch.images(blocks, [], [])[:, 0], blocks)
 
 
 def test_a_switched_ciphertext_decrypts_to_the_image_with_the_noise_of_the_formula():
@@ -171,10 +197,14 @@ def test_shapes_that_do_not_fit_are_refused():
         lambda: keyswitch.switch(c, key[:1], 1),
         lambda: keyswitch.switch(c, key, 2),
         lambda: keyswitch.switch(c, key, 2049),
-        lambda: keyswitch.pack_step(c, c[:1], 0, key, 1),
-        lambda: keyswitch.pack_step(c, c, 2048, key, 1),
-        lambda: keyswitch.pack_step(c, c, 0, key, 0),
-        lambda: keyswitch.pack_step(c, c, 0, key[0], 1),
+        lambda: keyswitch.pack(c[0], 0, key, 1),
+        lambda: keyswitch.pack(c, 2048, key, 1),
+        lambda: keyswitch.pack(c, 0, key, 0),
+        lambda: keyswitch.pack(c, 0, key[0], 1),
+        lambda: keyswitch.images(c, [key], [1]),
+        lambda: keyswitch.images(c[None], [key], [1, 3]),
+        lambda: keyswitch.images(c[None], [key[:1]], [1]),
+        lambda: keyswitch.images(c[None], [key], [2]),
     ]
     for call in calls:
         with pytest.raises(ValueError, match=r"\w+ \w+"):

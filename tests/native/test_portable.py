@@ -126,15 +126,16 @@ def test_key_switches_agree(level, n, limbs):
     twin = portable.KeySwitch(n, primes, SPECIAL)
     key = edges_and_random(n, [*primes, SPECIAL], (limbs, 2), 11)
     a = edges_and_random(n, primes, (3, 2), 12)
-    b = edges_and_random(n, primes, (3, 2), 13)
+    nodes = edges_and_random(n, primes, (5, 2), 13)
     for exponent in (1, n + 1, 5):
         expected = native.switch(a, key, exponent)
         for threads in (1, 2):
             assert np.array_equal(twin.switch(a, key, exponent, threads), expected)
     for shift in (0, 1, n // 2, 2 * n - 1):
-        assert np.array_equal(
-            twin.pack_step(a, b, shift, key, n + 1, 2), native.pack_step(a, b, shift, key, n + 1)
-        )
+        expected = native.pack(nodes, shift, key, n + 1)
+        assert np.array_equal(twin.pack(nodes, shift, key, n + 1, 2), expected)
+    expected = native.images(a[None], [key, key], [n + 1, 5])
+    assert np.array_equal(twin.images(a[None], [key, key], [n + 1, 5], 2), expected)
 
 
 def test_both_refuse_the_same():
@@ -177,8 +178,10 @@ def test_both_refuse_the_same():
         lambda switch: switch.switch(x[0], key, 1),
         lambda switch: switch.switch(x, key[:3], 1),
         lambda switch: switch.switch(x, key, 2),
-        lambda switch: switch.pack_step(x, x[:1], 1, key, 1),
-        lambda switch: switch.pack_step(x, x, 2048, key, 1),
+        lambda switch: switch.pack(x[0], 1, key, 1),
+        lambda switch: switch.pack(x, 2048, key, 1),
+        lambda switch: switch.images(x, [key], [1]),
+        lambda switch: switch.images(x[None], [key], [1, 3]),
     ]:
         refuse(ValueError, lambda k, call=call: call(k.KeySwitch(1024, PRIMES, SPECIAL)))
 

@@ -10,7 +10,7 @@ import pytest
 
 from vfl_crypto import _native
 
-THREADS = (1, 2)
+THREADS = (1, 2, 5)
 
 
 @pytest.fixture(params=_native.cpu_levels(), autouse=True)
@@ -45,9 +45,10 @@ def column(primes):
 
 
 def both(call, *args):
-    """The result on one thread, which is that on two."""
-    one, two = (call(*args, threads) for threads in THREADS)
-    assert one.dtype == two.dtype and np.array_equal(one, two)
+    """The result on one thread, which is that on several."""
+    one, *others = (call(*args, threads) for threads in THREADS)
+    for other in others:
+        assert one.dtype == other.dtype and np.array_equal(one, other)
     return one
 
 

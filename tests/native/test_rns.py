@@ -264,3 +264,23 @@ def test_residues_out_of_range_are_harmless():
         assert packed.size == -(-300 * bits // 8)
     assert rns.pack(x).size == rns.packed_bytes(300)
     assert rns.scale_down(x, 64).size == 300
+
+
+def test_gathered_words_are_those_of_their_places():
+    primes = [P35[0], P30[0]]
+    rns, rng = _native.Rns(primes), np.random.default_rng(3)
+    column = np.array(primes, dtype=np.uint64)[:, None]
+    x = np.stack([rng.integers(0, q, (3, 2, 100), dtype=np.uint64) for q in primes], axis=2)
+    plus = np.stack([rng.integers(0, q, 9000, dtype=np.uint64) for q in primes])
+    plus[:, :50] = column - np.uint64(1)
+    which, at = rng.integers(0, 3, 9000), rng.integers(0, 100, 9000)
+    places = which * x[0].size + at
+    expected = (x[which, 0, :, at].T + plus) % column
+    for threads in (1, 2, 5):
+        assert np.array_equal(rns.gather_add(x, places, plus, threads), expected)
+    for bad in (-1, x.size - 100, 2**63 - 1, -(2**63)):
+        places[7] = bad
+        with pytest.raises(ValueError, match=r"outside the polynomials"):
+            rns.gather_add(x, places, plus)
+    with pytest.raises(ValueError, match=r"plus must have shape"):
+        rns.gather_add(x, places, plus[:, 1:].copy())

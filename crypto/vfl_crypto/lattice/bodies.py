@@ -3,7 +3,7 @@
     0   u8   kind
     1   3 x  zero
     4   u32  rows summed over, for sums; 0 for rows
-    8   ...  bit-packed residues, or rounded ones
+    8   ...  bit-packed residues, or rounded ones; of a product, residues as words
 
     kind        payload
     seeded      32 bytes of seed, then b of each block
@@ -45,10 +45,10 @@ class Kind(IntEnum):
 ROWS: Final = frozenset({Kind.SEEDED, Kind.PUBLIC})
 
 
-def make(kind: Kind, rows: int, *payload: NDArray[np.uint8] | bytes) -> NDArray[np.uint8]:
+def make(kind: Kind, rows: int, *payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """One uint8 array."""
-    parts = [_HEADER.pack(kind, rows), *(bytes(part) for part in payload)]
-    return np.frombuffer(b"".join(parts), dtype=np.uint8)
+    header = np.frombuffer(_HEADER.pack(kind, rows), dtype=np.uint8)
+    return np.concatenate((header, *(part.reshape(-1) for part in payload)))
 
 
 def split(body: NDArray[np.generic]) -> tuple[Kind, int, NDArray[np.uint8]]:

@@ -40,6 +40,7 @@ class LatticeEncryptor:
     ) -> None:
         self.formats = formats
         self._public = public
+        self._arithmetic = public.arithmetic
         self._kept = kept
         self._budget = budget
         self._secret = secret
@@ -67,7 +68,8 @@ class LatticeEncryptor:
                 f"cannot add {left.count} {left.layout} and {right.count} {right.layout}: "
                 "a lattice sum takes vectors of equal length, before they are multiplied"
             )
-        polys = self._public.arithmetic.ring.add(self.rows(left), self.rows(right))
+        arithmetic = self._arithmetic
+        polys = arithmetic.ring.add(self.rows(left), self.rows(right), arithmetic.threads)
         return self._wrap_rows(polys, left.count, left.terms + right.terms, fresh=False)
 
     def rmatmul(self, plain: NDArray[np.float64] | Matrix, ciphertext: Ciphertext) -> Ciphertext:
@@ -83,7 +85,7 @@ class LatticeEncryptor:
             raise KeyMismatchError("a matrix without columns")
         polys = self.rows(ciphertext)[:, None]
         packed = evaluate(self._public, self._tiles(plain), polys)
-        body = self._public.arithmetic.rns.pack(packed)
+        body = packed.reshape(-1).view(np.uint8)
         return self._wrap_sums(Kind.PRODUCT, ciphertext.count, plain.shape[1], body)
 
     def forget(self) -> None:
@@ -106,7 +108,7 @@ class LatticeEncryptor:
         kind, _, payload = self.check(ciphertext)
         if kind not in bodies.ROWS:
             raise KeyMismatchError("a product is not an encrypted vector")
-        arithmetic = self._public.arithmetic
+        arithmetic = self._arithmetic
         n, size = self.formats.parameters.n, arithmetic.rns.packed_bytes(self.formats.parameters.n)
         blocks = -(-ciphertext.count // self.formats.tile(ciphertext.count).inner)
         self.formats.modulus_bits(ciphertext.count)
@@ -142,8 +144,13 @@ class LatticeEncryptor:
 
     def product_polys(self, payload: NDArray[np.uint8], plan: Plan) -> NDArray[np.uint64]:
         """Ciphertexts (results, 2, primes, N) of a product. Raises `WireError`."""
-        size = self._public.arithmetic.rns.packed_bytes(plan.parameters.n)
-        return self._unpacked(payload, (plan.results, 2, size), plan.parameters.n)
+        p = plan.parameters
+        shape = (plan.results, 2, len(p.primes), p.n)
+        _require_size(payload, 8 * math.prod(shape))
+        polys = payload.view(np.uint64).reshape(shape)
+        if (polys >= np.array(p.primes, dtype=np.uint64)[:, None]).any():
+            raise WireError("damaged lattice bytes: a residue is not below its prime")
+        return polys
 
     def _product(self, ciphertext: Ciphertext) -> tuple[int, Plan, NDArray[np.uint64]]:
         kind, rows, payload = self.check(ciphertext)
@@ -161,14 +168,16 @@ class LatticeEncryptor:
         messages = formats.tile(count).encode_data(integers[:, None])[:, 0]
         if onto is None and self._secret is not None:
             seed, b = encrypt_seeded(self._secret, messages, bits)
-            body = bodies.make(Kind.SEEDED, 0, seed, self._public.arithmetic.rns.pack(b))
+            packed = self._arithmetic.rns.pack(b, self._arithmetic.threads)
+            body = bodies.make(Kind.SEEDED, 0, np.frombuffer(seed, dtype=np.uint8), packed)
             return self._wrap(body, "rows", formats.data.fraction_bits, count, fresh=True)
         if formats.terms == 0:
             raise KeyMismatchError("with terms = 0 the key holder alone encrypts")
         polys = encrypt_public(self._public, messages, bits)
         if onto is None:
             return self._wrap_rows(polys, count, 1, fresh=True)
-        polys = self._public.arithmetic.ring.add(polys, self.rows(onto))
+        arithmetic = self._arithmetic
+        polys = arithmetic.ring.add(polys, self.rows(onto), arithmetic.threads)
         return self._wrap_rows(polys, count, onto.terms + 1, fresh=True)
 
     def _flood(self, values: NDArray[np.float64], onto: Ciphertext) -> Ciphertext:
@@ -191,7 +200,7 @@ class LatticeEncryptor:
         keep = isinstance(plain, Matrix)
         tiles = Tiles(
             self.formats.plan(rows, count),
-            self._public.arithmetic,
+            self._arithmetic,
             np.ascontiguousarray(integers.T),
             self._budget if keep else None,
         )
@@ -200,12 +209,8 @@ class LatticeEncryptor:
     def _unpacked(
         self, payload: NDArray[np.uint8], shape: tuple[int, ...], n: int
     ) -> NDArray[np.uint64]:
-        if payload.size != math.prod(shape):
-            raise WireError(
-                f"a lattice ciphertext of this length has {math.prod(shape)} bytes of residues, "
-                f"not {payload.size}"
-            )
-        arithmetic = self._public.arithmetic
+        _require_size(payload, math.prod(shape))
+        arithmetic = self._arithmetic
         try:
             return arithmetic.rns.unpack(payload.reshape(shape), n, arithmetic.threads)
         except ValueError as error:
@@ -222,7 +227,8 @@ class LatticeEncryptor:
         self, polys: NDArray[np.uint64], count: int, terms: int, *, fresh: bool
     ) -> Ciphertext:
         self._require_terms(terms)
-        body = bodies.make(Kind.PUBLIC, 0, self._public.arithmetic.rns.pack(polys))
+        packed = self._arithmetic.rns.pack(polys, self._arithmetic.threads)
+        body = bodies.make(Kind.PUBLIC, 0, packed)
         scale = self.formats.data.fraction_bits
         return self._wrap(body, "rows", scale, count, fresh=fresh, terms=terms)
 
@@ -238,3 +244,10 @@ class LatticeEncryptor:
     ) -> Ciphertext:  # fmt: skip
         key_id = self._public.key_id
         return Ciphertext("lattice", key_id, scale, count, body, layout, fresh, terms)
+
+
+def _require_size(payload: NDArray[np.uint8], size: int) -> None:
+    if payload.size != size:
+        raise WireError(
+            f"a lattice ciphertext of this length has {size} bytes of residues, not {payload.size}"
+        )

@@ -6,8 +6,8 @@ matrix three times over: c1 = sum p a divided by a; the noise sum p e; the unuse
     one encryption of zero under the public key, fresh for each ciphertext, is added: c1 is an RLWE
     sample; c0 is sent only where there is a result; and there it is covered by
 
-    mask    r uniform modulo Q. The key holder's share decrypts to round(t (m - r) / Q), the
-            evaluator keeps round(t r / Q): a one-time pad on message and noise at once.
+    mask    r uniform modulo Q. The key holder's share decrypts to round(t (m + r) / Q), the
+            evaluator keeps -round(t r / Q): a one-time pad on message and noise at once.
     flood   an integer uniform in +-2^b, 2^40 times what the noise may reach: for results that the
             key holder itself may read.
 
@@ -31,6 +31,7 @@ from vfl_crypto.lattice.encryption import encrypt_zero, times_secret
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vfl_crypto.lattice.arithmetic import Arithmetic
     from vfl_crypto.lattice.keys import PublicKey, SecretKey
     from vfl_crypto.lattice.plan import Plan
 
@@ -45,8 +46,9 @@ def mask(
     """
     arithmetic = public.arithmetic
     pad = arithmetic.uniform(fresh_seed(), 1, length=plan.rows * plan.columns)[0]
-    share = arithmetic.rns.scale_down(pad, plan.modulus_bits, arithmetic.threads)
-    sent = _departing(plan, public, product, _negative(pad, plan.parameters.primes))
+    share = -arithmetic.rns.scale_down(pad, plan.modulus_bits, arithmetic.threads)
+    share &= np.uint64((1 << plan.modulus_bits) - 1)
+    sent = _departing(plan, public, product, pad)
     return sent, share.reshape(plan.rows, plan.columns)
 
 
@@ -65,7 +67,8 @@ def flood(
     ]
     covering = np.array([[v % q for v in integers] for q in p.primes], dtype=np.uint64)
     scaled = public.arithmetic.rns.scale_up(values.reshape(-1), plan.modulus_bits)
-    return _departing(plan, public, product, _plus(scaled, covering, p.primes))
+    covering = (scaled + covering) % np.array(p.primes, dtype=np.uint64)[:, None]
+    return _departing(plan, public, product, covering)
 
 
 def open_returned(plan: Plan, secret: SecretKey, sent: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -83,10 +86,12 @@ def open_returned(plan: Plan, secret: SecretKey, sent: NDArray[np.uint8]) -> NDA
     try:
         rows = sent[:edge].reshape(plan.results, c1_bytes)
         c1 = arithmetic.rns.decompress(rows, bits + noise.C1_BITS, p.n, arithmetic.threads)
-        c0 = arithmetic.rns.decompress(sent[edge:], bits + noise.C0_BITS, values)
+        c0 = arithmetic.rns.decompress(
+            sent[edge:], bits + noise.C0_BITS, values, arithmetic.threads
+        )
     except ValueError as error:
         raise WireError(f"damaged lattice bytes: {error}") from error
-    phase = _plus(c0, _gathered(plan, times_secret(secret, c1)), p.primes)
+    phase = _gathered(plan, arithmetic, times_secret(secret, c1), c0)
     opened = arithmetic.rns.scale_down(phase, bits, arithmetic.threads)
     return opened.reshape(plan.rows, plan.columns)
 
@@ -106,37 +111,23 @@ def _departing(
     """A fresh zero for each ciphertext, `covering` (primes, values) on c0, only what is needed."""
     arithmetic, bits = public.arithmetic, plan.modulus_bits
     fresh = arithmetic.ring.add(encrypt_zero(public, plan.results), product, arithmetic.threads)
-    c0 = _plus(_gathered(plan, fresh), covering, plan.parameters.primes)
+    c0 = _gathered(plan, arithmetic, fresh, covering)
     c1 = np.ascontiguousarray(fresh[:, 1])
     rounded = arithmetic.rns.compress(c1, bits + noise.C1_BITS, arithmetic.threads)
     wanted = arithmetic.rns.compress(c0, bits + noise.C0_BITS, arithmetic.threads)
     return np.concatenate((rounded.reshape(-1), wanted))
 
 
-def _gathered(plan: Plan, polys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The first polynomials' coefficients that hold a result: (primes, rows * columns).
+def _gathered(
+    plan: Plan, arithmetic: Arithmetic, polys: NDArray[np.uint64], plus: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """The first polynomials' coefficients that hold a result, `plus` added: (primes, values).
 
     polys is (results, primes, N) or, of ciphertexts, (results, 2, primes, N).
     """
-    p = plan.parameters
     ciphertext, coefficient = plan.places
-    first = (ciphertext * (polys[0].size) + coefficient).ravel()
-    flat = polys.reshape(-1)
-    return np.stack([flat.take(first + i * p.n) for i in range(len(p.primes))])
-
-
-def _plus(
-    a: NDArray[np.uint64], b: NDArray[np.uint64], primes: tuple[int, ...]
-) -> NDArray[np.uint64]:
-    """(primes, values) + (primes, values), each row modulo its prime."""
-    q = np.array(primes, dtype=np.uint64)[:, None]
-    total = a + b
-    return np.where(total >= q, total - q, total)
-
-
-def _negative(a: NDArray[np.uint64], primes: tuple[int, ...]) -> NDArray[np.uint64]:
-    q = np.array(primes, dtype=np.uint64)[:, None]
-    return np.where(a == 0, a, q - a)
+    start = (ciphertext * polys[0].size + coefficient).reshape(-1)
+    return arithmetic.rns.gather_add(polys, start, plus, arithmetic.threads)
 
 
 def _bytes(count: int, bits: int) -> int:

@@ -156,7 +156,8 @@ def evaluate(public: PublicKey, tiles: Tiles, c: NDArray[np.uint64]) -> NDArray[
         arithmetic.ring.multiply_accumulate(chunk, factors, arithmetic.threads)
         for chunk in tiles.chunks()
     ]
-    sums = arithmetic.ring.inverse(np.concatenate(nodes), arithmetic.threads)
+    joined = nodes[0] if len(nodes) == 1 else np.concatenate(nodes)
+    sums = arithmetic.ring.inverse(joined, arithmetic.threads)
     sums = _halved(arithmetic, sums, plan.levels - plan.split)
     return _packed(public, plan, _by_column(sums, plan))
 
@@ -164,32 +165,21 @@ def evaluate(public: PublicKey, tiles: Tiles, c: NDArray[np.uint64]) -> NDArray[
 def _images(public: PublicKey, plan: Plan, c: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """2^-h sigma_kappa(c) for all kappa: (inner blocks * images, column blocks * 2, primes, N)."""
     arithmetic = public.arithmetic
-    block, threads = c.shape[2:], arithmetic.threads
-    images = _halved(arithmetic, c.reshape(-1, *block), plan.split)
-    for level in range(1, plan.split + 1):
-        k = plan.exponent(level)
-        more = arithmetic.switch.switch(images, public.switching_key(k), k, threads)
-        images = np.concatenate((images, more))
-    images = images.reshape(plan.images, *c.shape).swapaxes(0, 1)
-    flat = np.ascontiguousarray(images).reshape(-1, 2 * plan.column_blocks, *block[1:])
-    return arithmetic.ring.forward(flat, threads)
+    exponents = [plan.exponent(level) for level in range(1, plan.split + 1)]
+    keys = [public.switching_key(k) for k in exponents]
+    halved = _halved(arithmetic, c, plan.split)
+    images = arithmetic.switch.images(halved, keys, exponents, arithmetic.threads)
+    flat = images.reshape(plan.inner_blocks * plan.images, -1, *c.shape[3:])
+    return arithmetic.ring.forward(flat, arithmetic.threads)
 
 
 def _packed(public: PublicKey, plan: Plan, nodes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The remaining levels: neighbours a, b become a + X^shift b + KS(a - X^shift b)."""
     arithmetic = public.arithmetic
     for level, shift in plan.tree():
-        if len(nodes) % 2:
-            nodes = np.concatenate((nodes, np.zeros_like(nodes[:1])))
         k = plan.exponent(level)
-        nodes = arithmetic.switch.pack_step(
-            np.ascontiguousarray(nodes[0::2]),
-            np.ascontiguousarray(nodes[1::2]),
-            shift,
-            public.switching_key(k),
-            k,
-            arithmetic.threads,
-        )
+        key = public.switching_key(k)
+        nodes = arithmetic.switch.pack(nodes, shift, key, k, arithmetic.threads)
     return nodes
 
 

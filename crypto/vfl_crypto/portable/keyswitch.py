@@ -40,12 +40,31 @@ class KeySwitch:
         moved[:, 1] = 0
         return ring.add(ring.scale(whole, self._inverse, threads), moved)
 
-    def pack_step(
-        self, a: Words, b: Words, shift: int, key: Words, exponent: int, threads: int = 1
+    def images(
+        self, c: Words, keys: Sequence[Words], exponents: Sequence[int], threads: int = 1
     ) -> Words:
-        """a + X^shift b + switch(a - X^shift b, key, exponent), (batch, 2, k, n) each."""
+        """All images of c (blocks, columns, 2, k, n), each switched: (blocks, 2^h, columns, ...).
+
+        Under products of subsets of the exponents, in binary order.
+        """
+        k, n = len(self._ring.primes), self._ring.n
+        check("c", c, np.uint64, (2, k, n), 2)
+        out = c[:, None]
+        for key, exponent in zip(keys, exponents, strict=True):
+            more = self.switch(out.reshape(-1, 2, k, n), key, exponent, threads)
+            out = np.concatenate((out, more.reshape(out.shape)), axis=1)
+        return out
+
+    def pack(self, nodes: Words, shift: int, key: Words, exponent: int, threads: int = 1) -> Words:
+        """Neighbours a, b of nodes (count, 2, k, n) become a + X^shift b + KS(a - X^shift b).
+
+        A last one alone counts with b = 0.
+        """
         ring = self._ring
-        check("b", b, np.uint64, a.shape, 0)
+        check("nodes", nodes, np.uint64, (2, len(ring.primes), ring.n), 1)
+        if len(nodes) % 2:
+            nodes = np.concatenate((nodes, np.zeros_like(nodes[:1])))
+        a, b = nodes[0::2].copy(), nodes[1::2].copy()
         moved = ring.shift(b, shift)
         switched = self.switch(ring.subtract(a, moved), key, exponent, threads)
         return ring.add(ring.add(a, moved), switched)

@@ -30,16 +30,33 @@ public:
     void apply(const std::uint64_t* c, const std::uint64_t* key, std::size_t exponent,
                std::uint64_t* out, std::size_t batch, unsigned threads) const;
 
-    // out[i] = a[i] + X^shift b[i] + apply(a[i] - X^shift b[i]).
-    void pack_step(const std::uint64_t* a, const std::uint64_t* b, std::size_t shift,
-                   const std::uint64_t* key, std::size_t exponent, std::uint64_t* out,
-                   std::size_t batch, unsigned threads) const;
+    // All images of c (blocks, columns, 2, k, n) under the products of subsets of the exponents, in
+    // binary order, the first exponent the lowest: out (blocks, 2^h, columns, 2, k, n).
+    struct Image {
+        const std::uint64_t* key;
+        std::size_t exponent;
+    };
+    void images(const std::uint64_t* c, std::span<const Image> steps, std::uint64_t* out,
+                std::size_t blocks, std::size_t columns, unsigned threads) const;
+
+    // Joins neighbours: out[i] = a + X^shift b + apply(a - X^shift b), a = nodes[2i],
+    // b = nodes[2i + 1] or, past the end, zero.
+    void pack(const std::uint64_t* nodes, std::size_t shift, const std::uint64_t* key,
+              std::size_t exponent, std::uint64_t* out, std::size_t count, unsigned threads) const;
 
 private:
-    // One ciphertext c, limbs over `threads`. `sum` (2, k, n) is added; null for none.
-    void apply_one(const std::uint64_t* c, const std::uint64_t* key, std::size_t exponent,
-                   const std::uint64_t* sum, std::uint64_t* out, std::uint64_t* scratch,
-                   unsigned threads) const;
+    // The switch of one ciphertext.
+    struct Job {
+        const std::uint64_t* c;
+        const std::uint64_t* key;
+        std::size_t exponent;
+        const std::uint64_t* sum;  // (2, k, n), or null for none
+        std::uint64_t* out;
+        std::uint64_t* scratch;
+    };
+    void run(const Job& job, unsigned threads) const;
+    template <class Work>
+    void each(std::size_t batch, unsigned threads, const Work& work) const;
     std::size_t scratch_size() const;
     void check_exponent(std::size_t exponent) const;
 

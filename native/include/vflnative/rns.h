@@ -57,6 +57,12 @@ public:
     void unpack(const std::uint8_t* packed, std::uint64_t* out, Polynomials shape,
                 unsigned threads) const;
 
+    // out[i][j] = x[places[j] + i stride] + plus[i][j] mod q_i, all of them residues; out and plus are
+    // one polynomial of m coefficients.
+    void gather_add(const std::uint64_t* x, const std::int64_t* places, std::size_t stride,
+                    const std::uint64_t* plus, std::uint64_t* out, std::size_t m,
+                    unsigned threads) const;
+
 private:
     std::vector<Prime> primes_;
     std::vector<std::uint64_t> idempotents_;  // (Q / q_i)^-1 mod q_i

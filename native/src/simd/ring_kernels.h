@@ -38,16 +38,14 @@ struct GemmBlock {
     std::uint64_t* scratch;  // words * depth
 };
 
-// One limb of a key switch: sum_d [digit_d] key[d][0] and key[d][1] modulo `ntt`'s prime.
-struct SwitchLimb {
+// One polynomial and one limb of a key switch: sum_d digit_d key[d] modulo `ntt`'s prime.
+struct SwitchSum {
     const Ntt* ntt;
-    const Prime* primes;          // of the digits
     std::size_t digits;
-    const std::uint64_t* c;       // (digits, n) residues, coefficient form
-    const std::uint64_t* key;     // this limb of key[0][0]
-    std::size_t key_digit, key_poly;
-    std::uint64_t* scratch;       // digits * n words
-    std::uint64_t* out[2];        // working words, coefficient form
+    const std::uint64_t* transformed;  // (digits, n), of switch_digit
+    const std::uint64_t* key;          // this polynomial and limb of key[0]
+    std::size_t key_digit;             // stride of the key's digits in words
+    std::uint64_t* out;                // working words, coefficient form
 };
 
 // out = x + (t - [u]) / P for one limb: t, times 1/P already, and u, the limb of P, in working words.
@@ -78,7 +76,10 @@ struct RingKernels {
     void (*lift)(const Prime&, const std::int64_t* x, std::uint64_t* out, std::size_t words);
     void (*mac)(const Prime&, const MacBlock&);
     void (*gemm)(const Prime&, const GemmBlock&);
-    void (*switch_limb)(const SwitchLimb&);
+    // The digit of residues modulo `digit`, centred, transformed into working words modulo ntt's prime.
+    void (*switch_digit)(const Ntt&, const Prime& digit, const std::uint64_t* in,
+                         std::uint64_t* out);
+    void (*switch_sum)(const SwitchSum&);
     void (*switch_finish)(const SwitchFinish&);
 };
 

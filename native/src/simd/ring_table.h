@@ -40,13 +40,10 @@ inline void negate_words(const Prime& p, const std::uint64_t* a, std::uint64_t* 
     for (std::size_t i = 0; i < words; ++i) out[i] = a[i] == 0 ? 0 : q - a[i];
 }
 
-// What the inverse transforms of a key switch start from: sums of transformed digits (digits, n) times
-// one polynomial of the key. Eight products of doubles can be summed before a reduction.
+// What the inverse transform of a key switch starts from. Eight products of doubles can be summed
+// before a reduction.
 struct KeySums {
-    const Ntt& ntt;
-    const std::uint64_t* transformed;
-    const std::uint64_t* key;
-    std::size_t digits, key_digit;
+    const SwitchSum& s;
 
     template <class A>
     VFL_INLINE typename A::Vec take(const A&, const std::uint64_t* x, std::size_t i) const {
@@ -55,12 +52,12 @@ struct KeySums {
     template <class A>
     VFL_INLINE void prepare(const A& a, std::uint64_t* x, std::size_t begin,
                             std::size_t end) const {
-        const bool settle = ntt.settle_forward(), reduce = ntt.reduce_inverse();
+        const bool settle = s.ntt->settle_forward(), reduce = s.ntt->reduce_inverse();
         for (std::size_t i = begin; i < end; i += A::lanes) {
-            const std::uint64_t* digit = transformed + i;
-            const std::uint64_t* factor = key + i;
+            const std::uint64_t* digit = s.transformed + i;
+            const std::uint64_t* factor = s.key + i;
             typename A::Vec sum{};
-            for (std::size_t d = 0; d < digits; ++d, digit += ntt.size(), factor += key_digit) {
+            for (std::size_t d = 0; d < s.digits; ++d, digit += s.ntt->size(), factor += s.key_digit) {
                 const auto y = A::load(digit);
                 const auto product = a.product(settle ? a.settle(y) : y, a.residue(factor));
                 sum = d == 0 ? product : a.plus(sum, product);
@@ -72,18 +69,14 @@ struct KeySums {
 };
 
 template <class A>
-void switch_limb(const SwitchLimb& s) {
-    const Transform<A> transform(*s.ntt);
-    const std::size_t n = s.ntt->size();
-    for (std::size_t d = 0; d < s.digits; ++d) {
-        transform.forward(s.c + d * n, s.scratch + d * n,
-                          typename A::Lift(transform.arithmetic, s.primes[d]), Leave{});
-    }
-    for (std::size_t poly = 0; poly < 2; ++poly) {
-        transform.template inverse<false>(
-            s.out[poly],
-            KeySums{*s.ntt, s.scratch, s.key + poly * s.key_poly, s.digits, s.key_digit});
-    }
+void switch_digit(const Ntt& ntt, const Prime& digit, const std::uint64_t* in, std::uint64_t* out) {
+    const Transform<A> transform(ntt);
+    transform.forward(in, out, typename A::Lift(transform.arithmetic, digit), Leave{});
+}
+
+template <class A>
+void switch_sum(const SwitchSum& s) {
+    Transform<A>(*s.ntt).template inverse<false>(s.out, KeySums{s});
 }
 
 template <class A>
@@ -113,7 +106,8 @@ constexpr RingKernels ring_table(void (*gemm)(const Prime&, const GemmBlock&)) {
         .lift = lift_words<A>,
         .mac = mac_block<A>,
         .gemm = gemm,
-        .switch_limb = switch_limb<A>,
+        .switch_digit = switch_digit<A>,
+        .switch_sum = switch_sum<A>,
         .switch_finish = switch_finish<A>,
     };
 }
