@@ -19,8 +19,9 @@ def require_below(
 ) -> NDArray[np.float64]:
     """The same array as float64, if every |v| < 2^bits; else `EncodingOverflowError`."""
     values = np.asarray(values, dtype=np.float64)
-    bad = ~(np.abs(values) < math.ldexp(1.0, bits))  # catches NaN as well
-    if bad.any():
+    most = math.ldexp(1.0, bits)
+    if values.size and not -most < values.min() <= values.max() < most:  # true for NaN as well
+        bad = ~(np.abs(values) < most)
         raise EncodingOverflowError(
             f"{what} is outside the fixed-point range: {int(bad.sum())} of {values.size} "
             f"entries are not below 2^{bits} in magnitude (or not a number); "
@@ -46,7 +47,8 @@ class FixedPoint:
     def encode(self, values: NDArray[np.float64], what: str = "a value") -> NDArray[np.int64]:
         """Integers of the same shape. Raises `EncodingOverflowError` for |v| too large or NaN."""
         values = require_below(values, self.integer_bits, what)
-        return np.rint(values * math.ldexp(1.0, self.fraction_bits)).astype(np.int64)
+        scaled = values * math.ldexp(1.0, self.fraction_bits)
+        return np.rint(scaled, out=scaled).astype(np.int64)
 
     def decode(self, integers: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.ldexp(np.asarray(integers, dtype=np.float64), -self.fraction_bits)

@@ -4,6 +4,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -166,12 +167,12 @@ auto gather_add(const Rns& rns, const Words& x, const Places& places, const Word
         throw std::invalid_argument("plus must have shape " + text({k, m}) + ", not " +
                                     text(shape_of(plus)));
     }
-    const std::size_t past = x.size() == 0 ? 0 : x.size() - (k - 1) * n;
-    for (std::size_t j = 0; j < m; ++j) {
-        if (static_cast<std::size_t>(places.data()[j]) >= past) {
-            throw std::invalid_argument("place " + std::to_string(places.data()[j]) +
-                                        " is outside the polynomials");
-        }
+    std::size_t farthest = 0;  // a negative place is a far one
+    for (const std::int64_t* place = places.data(); place != places.data() + m; ++place) {
+        farthest = std::max(farthest, static_cast<std::size_t>(*place));
+    }
+    if (m > 0 && farthest >= (x.size() == 0 ? 0 : x.size() - (k - 1) * n)) {
+        throw std::invalid_argument("a place is outside the polynomials");
     }
     Output<std::uint64_t> out({k, m});
     {

@@ -256,10 +256,11 @@ void Rns::gather_add(const u64* x, const std::int64_t* places, std::size_t strid
                      u64* out, std::size_t m, unsigned threads) const {
     for_each_stretch({limbs(), m}, threads, [&](std::size_t i, std::size_t begin, std::size_t end) {
         const u64 q = primes_[i].value;
-        const u64* limb = x + i * stride;
+        const u64 *from = x + i * stride, *term = plus + i * m;
+        u64* to = out + i * m;
         for (std::size_t j = begin; j < end; ++j) {
-            const u64 sum = limb[places[j]] + plus[i * m + j];
-            out[i * m + j] = sum >= q ? sum - q : sum;
+            const u64 sum = from[places[j]] + term[j];
+            to[j] = sum - (q & (u64{0} - u64{sum >= q}));
         }
     });
 }

@@ -28,7 +28,7 @@ from vfl_crypto.errors import WireError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_HEADER: Final = struct.Struct("<B3xI")
+_HEADER: Final = struct.Struct("<B3sI")
 SEED_BYTES: Final = 32
 
 
@@ -42,12 +42,13 @@ class Kind(IntEnum):
     MASKED = 5
 
 
+_KINDS: Final = frozenset(Kind)
 ROWS: Final = frozenset({Kind.SEEDED, Kind.PUBLIC})
 
 
 def make(kind: Kind, rows: int, *payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """One uint8 array."""
-    header = np.frombuffer(_HEADER.pack(kind, rows), dtype=np.uint8)
+    header = np.frombuffer(_HEADER.pack(kind, bytes(3), rows), dtype=np.uint8)
     return np.concatenate((header, *(part.reshape(-1) for part in payload)))
 
 
@@ -56,7 +57,7 @@ def split(body: NDArray[np.generic]) -> tuple[Kind, int, NDArray[np.uint8]]:
     if body.dtype != np.uint8 or body.ndim != 1 or body.size < _HEADER.size:
         raise WireError(f"a lattice ciphertext is bytes, not {body.dtype} {body.shape}")
     flat = np.ascontiguousarray(body, dtype=np.uint8)
-    kind, rows = _HEADER.unpack(flat[: _HEADER.size].tobytes())
-    if flat[1:4].any() or kind not in set(Kind) or (rows == 0) != (kind in ROWS):
+    kind, zeros, rows = _HEADER.unpack(flat[: _HEADER.size].tobytes())
+    if zeros != bytes(3) or kind not in _KINDS or (rows == 0) != (kind in ROWS):
         raise WireError("a lattice ciphertext with a malformed header")
     return Kind(kind), rows, flat[_HEADER.size :]

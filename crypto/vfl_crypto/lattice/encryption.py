@@ -44,9 +44,7 @@ def encrypt_zero(public: PublicKey, count: int) -> NDArray[np.uint64]:
     ring, threads = arithmetic.ring, arithmetic.threads
     p, seed = arithmetic.parameters, fresh_seed()
     u = ring.forward(ring.lift(arithmetic.ternary(seed, count), threads), threads)
-    products = np.empty((count, 2, len(p.primes), p.n), dtype=np.uint64)
-    for side, key in enumerate(public.encryption):
-        products[:, side] = ring.multiply(u, key, threads)
+    products = ring.multiply_accumulate(u[:, None], public.encryption[None], threads)
     errors = arithmetic.errors(seed, 2 * count).reshape(count, 2, p.n)
     return ring.add(ring.inverse(products, threads), ring.lift(errors, threads), threads)
 

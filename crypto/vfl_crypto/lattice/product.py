@@ -112,11 +112,12 @@ class Tiles:
 
     def _transformed(self, start: int, stop: int) -> NDArray[np.uint64]:
         plan, arithmetic = self.plan, self._arithmetic
-        first = start * plan.images * plan.tile.rows
-        rows = (stop - start) * plan.images * plan.tile.rows
-        part = self.matrix[first : first + rows]
-        part = np.pad(part, ((0, rows - len(part)), (0, 0)))
-        polys = plan.tile.encode_plain(part)  # (subtrees * images, inner blocks, N)
+        each = plan.images * plan.tile.rows
+        part = self.matrix[start * each : stop * each]
+        polys = plan.tile.encode_plain(part)  # (row blocks, inner blocks, N)
+        missing = (stop - start) * plan.images - len(polys)
+        if missing:
+            polys = np.concatenate((polys, np.zeros_like(polys, shape=(missing, *polys.shape[1:]))))
         polys = polys.reshape(stop - start, plan.images, plan.inner_blocks, -1).swapaxes(1, 2)
         sums = _native.image_sums(
             np.ascontiguousarray(polys).reshape(-1, plan.images, plan.parameters.n),

@@ -43,16 +43,21 @@ class Tile:
     def encode_plain(self, matrix: NDArray[np.int64]) -> NDArray[np.int64]:
         """P (M, K) -> polynomials (row blocks, inner blocks, N)."""
         tiles = _tiled(matrix, self.rows, self.inner)
-        i, r = np.ogrid[: self.rows, : self.inner]
-        place = i * self.inner * self.columns - r
         polys = np.zeros((*tiles.shape[:2], self.n), dtype=np.int64)
-        polys[:, :, place % self.n] = np.where(place < 0, -tiles, tiles)
+        # Axes i, l, r of the exponent i K_t L_t + l K_t + r; entry (i, r > 0) is at (i - 1, last, -r).
+        places = polys.reshape(*tiles.shape[:2], -1, self.columns, self.inner)
+        places[:, :, : self.rows, 0, 0] = tiles[..., 0]
+        places[:, :, : self.rows - 1, -1, 1:] = tiles[:, :, 1:, :0:-1]
+        np.negative(tiles[:, :, 0, :0:-1], out=places[:, :, -1, -1, 1:])
         return polys
 
 
 def _tiled(matrix: NDArray[_Word], rows: int, columns: int) -> NDArray[_Word]:
     """(a, b) -> (row blocks, column blocks, rows, columns), zeros where there is no entry."""
     a, b = matrix.shape
-    padded = np.pad(matrix, ((0, -a % rows), (0, -b % columns)))
-    blocks = padded.reshape(padded.shape[0] // rows, rows, padded.shape[1] // columns, columns)
-    return blocks.swapaxes(1, 2)
+    down, across = -(-a // rows), -(-b // columns)
+    if (a, b) != (down * rows, across * columns):
+        whole = np.zeros((down * rows, across * columns), dtype=matrix.dtype)
+        whole[:a, :b] = matrix
+        matrix = whole
+    return matrix.reshape(down, rows, across, columns).swapaxes(1, 2)
