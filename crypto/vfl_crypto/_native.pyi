@@ -69,6 +69,9 @@ class Ring:
     def multiply(
         self, a: NDArray[np.uint64], b: NDArray[np.uint64], threads: int = 1
     ) -> NDArray[np.uint64]: ...
+    def convolve(
+        self, x: NDArray[np.uint64], y: NDArray[np.uint64], threads: int = 1
+    ) -> NDArray[np.uint64]: ...
     def scale(
         self, x: NDArray[np.uint64], factors: NDArray[np.uint64], threads: int = 1
     ) -> NDArray[np.uint64]: ...

@@ -109,6 +109,17 @@ Result inverse(const Ring& ring, const Array& x, unsigned threads) {
     return like(x, [&](std::uint64_t* out) { ring.inverse(x.data(), out, polys, threads); });
 }
 
+Result convolve(const Ring& ring, const Array& x, const Array& y, unsigned threads) {
+    check("x", shape_of(x), tail_of(ring), 1);
+    check("y", shape_of(y), tail_of(ring), 1);
+    Output out({x.shape(0), y.shape(0), ring.limbs(), ring.size()});
+    {
+        const nb::gil_scoped_release released;
+        ring.convolve(x.data(), y.data(), out.words.get(), x.shape(0), y.shape(0), threads);
+    }
+    return out.array();
+}
+
 Result scale(const Ring& ring, const Array& x, const Factors& factors, unsigned threads) {
     const std::size_t polys = polys_of(ring, "x", x);
     check("factors", shape_of(factors), {ring.limbs()}, 0);
@@ -260,6 +271,9 @@ void bind_ring(nb::module_& module) {
              "threads"_a = 1, "a - b; b may lack leading axes of a.")
         .def("multiply", pairs<&Ring::multiply>, "a"_a.noconvert(), "b"_a.noconvert(),
              "threads"_a = 1, "a b word by word (NTT form); b may lack leading axes of a.")
+        .def("convolve", convolve, "x"_a.noconvert(), "y"_a.noconvert(), "threads"_a = 1,
+             "Products in the ring, coefficients out, of x (r, k, n) in coefficients and y (p, k, n) in "
+             "NTT form: (r, p, k, n).")
         .def("scale", scale, "x"_a.noconvert(), "factors"_a.noconvert(), "threads"_a = 1,
              "Limb i times factors[i], uint64 (k,) below the primes.")
         .def("multiply_accumulate", multiply_accumulate, "w"_a.noconvert(), "c"_a.noconvert(),

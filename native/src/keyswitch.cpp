@@ -48,60 +48,70 @@ void KeySwitch::check_exponent(std::size_t exponent) const {
     }
 }
 
-// The image of c, sums in all limbs, and the transformed digits in all limbs.
+// The image of c, the transformed digits and the sums, the last two in all limbs.
 std::size_t KeySwitch::scratch_size() const {
-    return n_ * (2 * limbs() + (2 + limbs()) * primes_.size());
+    return n_ * (2 * limbs() + (limbs() + 2) * primes_.size());
 }
 
 void KeySwitch::run(const Job& job, unsigned threads) const {
     const std::size_t k = limbs(), wide = k + 1;
-    std::uint64_t* image = job.scratch;           // (2, k, n)
-    std::uint64_t* sums = image + 2 * k * n_;     // (2, k + 1, n)
-    std::uint64_t* digits = sums + 2 * wide * n_;  // (k + 1, k, n)
-    const auto each = [&](std::size_t count, const auto& work) {
-        parallel_ranges(count, threads, [&](std::size_t i, std::size_t end) {
-            for (; i < end; ++i) work(i);
-        });
+    // A thread alone goes limb by limb, in memory that stays in its cache.
+    const std::size_t apart = threads > 1 ? 1 : 0;
+    std::uint64_t* image = job.scratch;                           // (2, k, n)
+    std::uint64_t* special = image + 2 * k * n_;                  // (2, n), sums modulo P
+    std::uint64_t* sums = special + 2 * n_;                       // (k, 2, n) or (2, n)
+    std::uint64_t* digits = sums + (apart * (k - 1) + 1) * 2 * n_;  // (k + 1, k, n) or (k, n)
+    const auto transformed = [&](std::size_t limb) { return digits + apart * limb * k * n_; };
+    const auto sum_of = [&](std::size_t limb, std::size_t poly) {
+        return limb == k ? special + poly * n_ : sums + (apart * limb * 2 + poly) * n_;
     };
-    const auto digit = [&](std::size_t i) {
-        kernels_->switch_digit(ntts_[i / k], primes_[i % k], image + (k + i % k) * n_,
-                               digits + i * n_);
+    const auto digit = [&](std::size_t limb, std::size_t d) {
+        kernels_->switch_digit(ntts_[limb], primes_[d], image + (k + d) * n_,
+                               transformed(limb) + d * n_);
     };
-    const auto sum = [&](std::size_t i) {
-        const std::size_t limb = i / 2, poly = i % 2;
+    const auto sum = [&](std::size_t limb, std::size_t poly) {
         kernels_->switch_sum({.ntt = &ntts_[limb],
                               .digits = k,
-                              .transformed = digits + limb * k * n_,
+                              .transformed = transformed(limb),
                               .key = job.key + (poly * wide + limb) * n_,
                               .key_digit = 2 * wide * n_,
-                              .out = sums + (poly * wide + limb) * n_});
+                              .out = sum_of(limb, poly)});
     };
-    each(2 * k, [&](std::size_t i) {
-        permute_limb(primes_[i % k], job.c + i * n_, job.exponent, image + i * n_, n_);
-    });
-    if (threads > 1) {
-        each(wide * k, digit);
-        each(2 * wide, sum);
-    } else {  // while a limb's digits are in the cache
-        for (std::size_t limb = 0; limb < wide; ++limb) {
-            for (std::size_t d = 0; d < k; ++d) digit(limb * k + d);
-            for (std::size_t poly = 0; poly < 2; ++poly) sum(2 * limb + poly);
-        }
-    }
-    each(2 * k, [&](std::size_t i) {
-        const std::size_t poly = i / k, limb = i % k;
-        const std::uint64_t* divided = sums + poly * wide * n_;
-        std::uint64_t* out = job.out + i * n_;
+    const auto finish = [&](std::size_t limb, std::size_t poly) {
+        const std::size_t at = (poly * k + limb) * n_;
+        std::uint64_t* out = job.out + at;
         kernels_->switch_finish({.prime = &primes_[limb],
                                  .special = &primes_[k],
                                  .inverse = &inverse_[2 * limb],
-                                 .t = divided + limb * n_,
-                                 .u = divided + k * n_,
-                                 .x = poly == 0 ? image + limb * n_ : nullptr,
+                                 .t = sum_of(limb, poly),
+                                 .u = sum_of(k, poly),
+                                 .x = poly == 0 ? image + at : nullptr,
                                  .out = out,
                                  .n = n_});
-        if (job.sum != nullptr) kernels_->add(primes_[limb], out, job.sum + i * n_, out, n_);
+        if (job.sum != nullptr) kernels_->add(primes_[limb], out, job.sum + at, out, n_);
+    };
+    // Calls work(i, j) for i < rows and j < columns.
+    const auto each = [&](std::size_t rows, std::size_t columns, const auto& work) {
+        parallel_ranges(rows * columns, threads, [&](std::size_t i, std::size_t end) {
+            for (; i < end; ++i) work(i / columns, i % columns);
+        });
+    };
+    each(2, k, [&](std::size_t poly, std::size_t limb) {
+        const std::size_t at = (poly * k + limb) * n_;
+        permute_limb(primes_[limb], job.c + at, job.exponent, image + at, n_);
     });
+    if (threads > 1) {
+        each(wide, k, digit);
+        each(wide, 2, sum);
+        each(k, 2, finish);
+        return;
+    }
+    for (std::size_t step = 0; step < wide; ++step) {
+        const std::size_t limb = step == 0 ? k : step - 1;  // that of P first: all others need it
+        for (std::size_t d = 0; d < k; ++d) digit(limb, d);
+        for (std::size_t poly = 0; poly < 2; ++poly) sum(limb, poly);
+        for (std::size_t poly = 0; poly < 2 && limb < k; ++poly) finish(limb, poly);
+    }
 }
 
 // Calls work(i, threads) for each of the batch: whole ciphertexts side by side, and the few that are

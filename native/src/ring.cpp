@@ -129,6 +129,20 @@ void Ring::multiply(const Pairs& pairs, unsigned threads) const {
     });
 }
 
+void Ring::convolve(const std::uint64_t* x, const std::uint64_t* y, std::uint64_t* out,
+                    std::size_t polys, std::size_t y_polys, unsigned threads) const {
+    each_limb(polys, threads, [&](const Limb& limb, std::size_t at) {
+        std::uint64_t* transformed = scratch_words(2 * n_);
+        std::uint64_t* product = transformed + n_;
+        limb.kernels->forward(limb.ntt, x + at, transformed);
+        for (std::size_t p = 0; p < y_polys; ++p) {
+            const std::size_t place = p * words() + at % words();
+            limb.kernels->multiply(limb.ntt.prime(), transformed, y + place, product, n_);
+            limb.kernels->inverse(limb.ntt, product, out + at / words() * y_polys * words() + place);
+        }
+    });
+}
+
 void Ring::scale(const std::uint64_t* x, const std::uint64_t* factors, std::uint64_t* out,
                  std::size_t polys, unsigned threads) const {
     each_limb(polys, threads, [&](const Limb& limb, std::size_t at) {

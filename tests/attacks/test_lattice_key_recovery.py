@@ -196,7 +196,7 @@ def test_an_evaluator_that_chooses_its_pad(dithered, monkeypatch):
     p, plan, low, holder = COMPACT, plan_of(COMPACT), 1 << 12, SCHEME.generate()
     rng, rns = np.random.default_rng(0), ARITHMETIC["compact"].rns
     multiples = rng.integers(0, 2 ** (BITS - 12), p.n, dtype=np.uint64) * np.uint64(low)
-    halves = (np.uint64(1) - (multiples << np.uint64(1))) & np.uint64((2 << BITS) - 1)
+    halves = ((multiples << np.uint64(1)) - np.uint64(1)) & np.uint64((2 << BITS) - 1)
     pad = rns.scale_up(halves, BITS + 1)[None]
     bare, gathered = np.zeros((1, 2, 2, p.n), dtype=np.uint64), 0
     encrypt_zero, zeros = masking.encrypt_zero, []

@@ -105,6 +105,13 @@ def test_sums_of_products_agree(rings):
             assert np.array_equal(twin.multiply_accumulate(w, c, threads), expected)
 
 
+def test_convolutions_agree(rings):
+    native, twin = rings
+    x, y = (edges_and_random(twin.n, PRIMES, (count,), 20 + count) for count in (3, 2))
+    for threads in (1, 2):
+        assert np.array_equal(twin.convolve(x, y, threads), native.convolve(x, y))
+
+
 def test_integer_combinations_agree(rings):
     native, twin = rings
     rng = np.random.default_rng(9)
@@ -158,6 +165,7 @@ def test_both_refuse_the_same():
         (ValueError, lambda ring: ring.forward(x[..., :512].copy())),
         (ValueError, lambda ring: ring.add(x[0], x)),
         (ValueError, lambda ring: ring.add(x, x[:, :1].copy())),
+        (ValueError, lambda ring: ring.convolve(x, x[0])),
         (ValueError, lambda ring: ring.scale(x, np.zeros(3, dtype=np.uint64))),
         (ValueError, lambda ring: ring.scale(x, np.array(PRIMES, dtype=np.uint64))),
         (ValueError, lambda ring: ring.multiply_accumulate(x, x[:1].copy())),

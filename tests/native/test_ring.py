@@ -162,6 +162,17 @@ def test_multiply_accumulate_is_a_sum_of_products(terms, polys):
     assert np.array_equal(both(mixed_ring()[0].multiply_accumulate, w, c), expected)
 
 
+def test_convolutions_are_products_in_the_ring():
+    ring, primes = mixed_ring()
+    x, y = residues(primes, (3,), ring.n, seed=7), residues(primes, (2,), ring.n, seed=8)
+    forms = ring.forward(x)
+    expected = [[ring.inverse(ring.multiply(a, b)) for b in y] for a in forms]
+    assert np.array_equal(both(ring.convolve, x, y), expected)
+    for bad in (x[0], x[..., :512].copy()):
+        with pytest.raises(ValueError, match="must have shape"):
+            ring.convolve(bad, y)
+
+
 @functools.cache
 def weighted_sum(shape, bits):
     ring, primes = mixed_ring()

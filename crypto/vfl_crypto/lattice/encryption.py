@@ -25,12 +25,10 @@ def encrypt_seeded(
     """Messages (count, N) modulo 2^bits -> seed of a, and b = -a s + e + m (count, primes, N)."""
     arithmetic, seed = secret.arithmetic, fresh_seed()
     ring, threads, count = arithmetic.ring, arithmetic.threads, len(messages)
-    masks = ring.multiply(
-        ring.forward(arithmetic.uniform(seed, count), threads), secret.ntt, threads
-    )
+    masks = ring.convolve(arithmetic.uniform(seed, count), secret.ntt[None], threads)[:, 0]
     error = ring.lift(arithmetic.errors(fresh_seed(), count), threads)
     b = ring.add(error, arithmetic.rns.scale_up(messages, bits, threads), threads)
-    return seed, ring.subtract(b, ring.inverse(masks, threads), threads)
+    return seed, ring.subtract(b, masks, threads)
 
 
 def expand_seeded(arithmetic: Arithmetic, seed: bytes, b: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -43,10 +41,10 @@ def encrypt_zero(public: PublicKey, count: int) -> NDArray[np.uint64]:
     arithmetic = public.arithmetic
     ring, threads = arithmetic.ring, arithmetic.threads
     p, seed = arithmetic.parameters, fresh_seed()
-    u = ring.forward(ring.lift(arithmetic.ternary(seed, count), threads), threads)
-    products = ring.multiply_accumulate(u[:, None], public.encryption[None], threads)
+    u = ring.lift(arithmetic.ternary(seed, count), threads)
+    products = ring.convolve(u, public.encryption, threads)
     errors = arithmetic.errors(seed, 2 * count).reshape(count, 2, p.n)
-    return ring.add(ring.inverse(products, threads), ring.lift(errors, threads), threads)
+    return ring.add(products, ring.lift(errors, threads), threads)
 
 
 def encrypt_public(
@@ -63,7 +61,7 @@ def encrypt_public(
 def times_secret(secret: SecretKey, c1: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """c1 s (count, primes, N), coefficient form in and out."""
     ring, threads = secret.arithmetic.ring, secret.arithmetic.threads
-    return ring.inverse(ring.multiply(ring.forward(c1, threads), secret.ntt, threads), threads)
+    return ring.convolve(c1, secret.ntt[None], threads)[:, 0]
 
 
 def phase(secret: SecretKey, c: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -44,7 +44,7 @@ class Tile:
         """P (M, K) -> polynomials (row blocks, inner blocks, N)."""
         tiles = _tiled(matrix, self.rows, self.inner)
         polys = np.zeros((*tiles.shape[:2], self.n), dtype=np.int64)
-        # Axes i, l, r of the exponent i K_t L_t + l K_t + r; entry (i, r > 0) is at (i - 1, last, -r).
+        # Axes i, l, r of the exponent i K_t L_t + l K_t + r. Entry (i, r) is at (i - 1, last, -r).
         places = polys.reshape(*tiles.shape[:2], -1, self.columns, self.inner)
         places[:, :, : self.rows, 0, 0] = tiles[..., 0]
         places[:, :, : self.rows - 1, -1, 1:] = tiles[:, :, 1:, :0:-1]

@@ -70,6 +70,15 @@ class Ring:
         )  # fmt: skip
         return out
 
+    def convolve(self, x: Words, y: Words, threads: int = 1) -> Words:
+        """Ring products: x (r, k, n) in coefficients, y (p, k, n) in NTT form -> (r, p, k, n)."""
+        self._check("x", x, 1)
+        self._check("y", y, 1)
+        transformed = self.forward(x, threads)
+        products = [[self.multiply(a, b) for b in y] for a in transformed]
+        stacked = np.array(products, dtype=np.uint64).reshape(len(x), len(y), *x.shape[1:])
+        return self.inverse(stacked, threads)
+
     def scale(self, x: Words, factors: Words, threads: int = 1) -> Words:
         """Limb i times factors[i], uint64 (k,) below the primes."""
         self._check("x", x)

@@ -46,6 +46,10 @@ public:
     void subtract(const Pairs& pairs, unsigned threads) const;
     void multiply(const Pairs& pairs, unsigned threads) const;
 
+    // out[i][p] = x[i] y[p] in the ring: x (polys) and out in coefficient form, y in NTT form.
+    void convolve(const std::uint64_t* x, const std::uint64_t* y, std::uint64_t* out,
+                  std::size_t polys, std::size_t y_polys, unsigned threads) const;
+
     // Limb i times factors[i], taken modulo its prime.
     void scale(const std::uint64_t* x, const std::uint64_t* factors, std::uint64_t* out,
                std::size_t polys, unsigned threads) const;
