@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vfl_bench.clock import stolen_seconds
+
 
 class Seconds(NamedTuple):
     """What one call took. A contender that times itself returns it; nobody else does."""
@@ -71,13 +73,20 @@ MAX_ROUNDS = 200
 
 
 def measure(work: Work, seconds: float) -> list[Row]:
-    """Time all contenders of `work` for about `seconds` together; at least three rounds."""
+    """Time all contenders of `work` for about `seconds` together; at least three rounds.
+
+    Each row's fact `stolen_processors` is how many processors' worth of time the host of a virtual
+    machine kept from it meanwhile: with two threads on two processors, 0.1 already shows.
+    """
     for contender in work.contenders:
         contender.run()
     rounds: list[list[tuple[float, float]]] = []
-    end = time.perf_counter() + seconds
+    begin, stolen = time.perf_counter(), stolen_seconds()
+    end = begin + seconds
     while len(rounds) < MIN_ROUNDS or (time.perf_counter() < end and len(rounds) < MAX_ROUNDS):
         rounds.append([_an_item(contender) for contender in work.contenders])
+    lost = (stolen_seconds() - stolen) / (time.perf_counter() - begin)
+    facts = {**work.facts, "stolen_processors": lost}
     times = np.array(rounds) * 1e6  # (rounds, contenders, real and cpu)
     rows = []
     for index, contender in enumerate(work.contenders):
@@ -93,7 +102,7 @@ def measure(work: Work, seconds: float) -> list[Row]:
             Row(
                 work.name, contender.peer, work.unit, median, low, high,
                 float(np.median(times[:, index, 1])), len(rounds),
-                {**work.facts, **contender.facts, **error}, ratios,
+                {**facts, **contender.facts, **error}, ratios,
                 contender.figures(median) if contender.figures else {},
             )
         )  # fmt: skip

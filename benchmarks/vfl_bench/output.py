@@ -22,6 +22,8 @@ _LIBRARIES = (
     "vfl", "numpy", "numba", "cryptography", "phe", "gmpy2", "tenseal", "ray", "scikit-learn"
 )  # fmt: skip
 
+_STOLEN = 0.05  # processors, from which it is said
+
 
 def context() -> dict[str, Any]:
     """What the figures depend on: processor, instruction level, load, library versions."""
@@ -86,7 +88,10 @@ def print_table(rows: Sequence[Row], console: Console, title: str) -> None:
             for note in _notes(row, first):
                 notes.setdefault(note, {})[row.peer] = None
     console.print(Text(f"{title}\n", style="bold"))
-    lines += [""] * bool(notes)
+    lost = max((row.facts.get("stolen_processors", 0.0) for row in rows), default=0.0)
+    lines += [""] * bool(notes or lost > _STOLEN)
+    if lost > _STOLEN:
+        lines.append(f"the host of this machine kept up to {lost:.2f} processors from it meanwhile")
     lines += [f"{', '.join(peers)}: {note}" for note, peers in notes.items()]
     for line in aligned(lines):
         console.print(Text(line), soft_wrap=True)

@@ -3,6 +3,8 @@ import time
 
 import pytest
 
+from vfl_bench import harness
+from vfl_bench.clock import stolen_seconds
 from vfl_bench.harness import MIN_ROUNDS, Contender, Seconds, Work, measure, timed
 from vfl_bench.suites.common import Settings, beside_one_thread, relative_error
 
@@ -12,8 +14,8 @@ def slow(seconds):
 
 
 def test_a_contender_three_times_as_slow_shows_a_ratio_of_three():
-    work = Work("w", "call", (Contender("a", slow(0.01), 1), Contender("b", slow(0.03), 1)))
-    ours, theirs = measure(work, 0.3)
+    work = Work("w", "call", (Contender("a", slow(0.04), 1), Contender("b", slow(0.12), 1)))
+    ours, theirs = measure(work, 0.8)
     assert ours.ratio_to["b"] == pytest.approx(3.0, rel=0.25)
     assert theirs.ratio_to["a"] == pytest.approx(1 / 3, rel=0.25)
     assert ours.low <= ours.real_time <= ours.high
@@ -60,10 +62,23 @@ def test_facts_of_a_contender_come_on_top_of_those_of_the_work():
         Contender("b", int, 1, {"threads": 2}),
     )
     a, b = measure(Work("w", "call", contenders, {"threads": 1, "key_bits": 3072}), 0.0)
-    assert a.facts == {"threads": 1, "key_bits": 3072}
-    assert b.facts == {"threads": 2, "key_bits": 3072}
+    lost = a.facts["stolen_processors"]
+    assert a.facts == {"threads": 1, "key_bits": 3072, "stolen_processors": lost}
+    assert b.facts == {"threads": 2, "key_bits": 3072, "stolen_processors": lost}
     assert a.figures == {"doubled": 2 * a.real_time}
     assert b.figures == {}
+
+
+def test_what_the_host_kept_is_told_in_processors(monkeypatch):
+    kept = iter([7.0, 7.25])
+    monkeypatch.setattr(harness, "stolen_seconds", lambda: next(kept))
+    (row,) = measure(Work("w", "call", (Contender("a", slow(0.05), 1),)), 0.5)
+    assert row.facts["stolen_processors"] == pytest.approx(0.5, rel=0.25)
+
+
+def test_the_count_of_stolen_time_never_falls():
+    before = stolen_seconds()
+    assert 0.0 <= before <= stolen_seconds()
 
 
 def test_more_threads_stand_beside_one_thread_in_the_same_work():

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -59,6 +60,13 @@ def test_a_work_is_a_heading_with_a_line_a_contender_whatever_the_width():
 def test_what_all_should_know_is_said_once_below_the_table():
     lines = printed([OURS, PEER, OTHER])
     assert lines[-4:-1] == ["", "peer, other: not masked", "other: N = 8192, 128-bit security"]
+
+
+def test_a_host_that_took_processor_time_is_named():
+    quiet = replace(OURS, ratio_to={}, facts={**FACTS, "stolen_processors": 0.01})
+    assert not any("the host" in line for line in printed([quiet]))
+    robbed = replace(quiet, name="s/decrypt", facts={**FACTS, "stolen_processors": 0.3})
+    assert any("kept up to 0.30 processors" in line for line in printed([quiet, robbed]))
 
 
 def test_columns_without_a_cell_take_no_room():

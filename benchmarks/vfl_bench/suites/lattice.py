@@ -94,7 +94,8 @@ def _gradient(
 
     ours = beside_one_thread(repeated, threads, times * batch * features, lambda: error)
     peers: list[Contender] = []
-    if "tenseal" in settings.peers and warm and bits == 12 and batch <= PEER_ROWS:
+    fits = warm and bits == 12 and batch <= PEER_ROWS
+    if "tenseal" in settings.peers and fits and threads == 1:  # as many as the peer is given
         from vfl_bench.peers.tenseal_gradient import TensealGradient
 
         peer = TensealGradient(X, d, error)
