@@ -187,6 +187,9 @@ def in_parts(work: Callable[[slice], None], count: int, threads: int) -> None:
     slices = [slice(*ends) for ends in pairwise(count * i // parts for i in range(parts + 1))]
     if parts == 1:
         work(slices[0])
-    else:
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(work, slices))
+        return
+    with ThreadPoolExecutor(parts - 1) as pool:
+        others = [pool.submit(work, part) for part in slices[1:]]
+        work(slices[0])
+        for other in others:
+            other.result()
