@@ -24,6 +24,15 @@ def modmul(
 def modexp(
     bases: NDArray[np.uint64], exponents: NDArray[np.uint64], modulus: Modulus, threads: int = 1
 ) -> NDArray[np.uint64]: ...
+def crt_join(
+    a: NDArray[np.uint64],
+    b: NDArray[np.uint64],
+    low: Modulus,
+    high: Modulus,
+    inverse: NDArray[np.uint64],
+    limbs: int,
+    threads: int = 1,
+) -> NDArray[np.uint64]: ...
 
 class FixedBase:
     def __init__(

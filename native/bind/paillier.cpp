@@ -9,6 +9,7 @@
 #include <string>
 
 #include "bind.h"
+#include "vflnative/crt.h"
 #include "vflnative/modexp.h"
 #include "vflnative/montgomery.h"
 
@@ -147,6 +148,27 @@ nb::tuple multiexp_(const Rows& bases, const Integers& exponents, const Modulus&
     return nb::make_tuple(positive.array(), negative.array());
 }
 
+Result crt_join_(const Rows& a, const Rows& b, const Modulus& low, const Modulus& high,
+                 const Vector& inverse, std::size_t limbs, unsigned threads) {
+    check_lengths(a.shape(0), b.shape(0));
+    if (inverse.shape(0) != high.limbs() || !high.contains(inverse.data())) {
+        throw std::invalid_argument("inverse must be a residue of the higher modulus");
+    }
+    if (low.limbs() > high.limbs() ||
+        (low.limbs() == high.limbs() && !high.contains(low.canonical()))) {
+        throw std::invalid_argument("the first modulus must be below the second");
+    }
+    Output out(a.shape(0), limbs);
+    {
+        nb::gil_scoped_release released;
+        check_residues(low, a, "a");
+        check_residues(high, b, "b");
+        crt_join(low, high, inverse.data(), a.data(), b.data(), out.data.get(), limbs, out.rows,
+                 threads);
+    }
+    return out.array();
+}
+
 }  // namespace
 
 void bind_paillier(nb::module_& module) {
@@ -168,6 +190,10 @@ void bind_paillier(nb::module_& module) {
                nb::arg("threads") = 1,
                "bases[i]^exponents[i] mod m. exponents: uint64 (batch, e), or (1, e) for all rows. "
                "Operations and addresses depend on e, not on the exponents.");
+    module.def("crt_join", crt_join_, nb::arg("a"), nb::arg("b"), nb::arg("low"), nb::arg("high"),
+               nb::arg("inverse"), nb::arg("limbs"), nb::arg("threads") = 1,
+               "The x below low high that are a[i] mod low and b[i] mod high: uint64 (batch, limbs). "
+               "Coprime moduli, low < high; inverse = 1 / low mod high.");
     nb::class_<FixedBase>(module, "FixedBase", "Powers of one base, for many exponentiations.")
         .def("__init__", make_fixed_base, nb::arg("base"), nb::arg("modulus"),
              nb::arg("exponent_bits"), nb::arg("window") = 8, nb::arg("threads") = 1)

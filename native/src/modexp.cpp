@@ -11,17 +11,32 @@ namespace vflnative {
 
 namespace {
 
-const BigintLevel& active_bigint_level() {
+constexpr std::size_t most_lane_limbs = 512;  // the column sums of bigint_columns.h hold so many
+
+const BigintLevel& active_bigint_level(const Modulus& modulus) {
 #if defined(__x86_64__)
+    if (active_level() >= CpuLevel::avx2 && modulus.lane_limbs() <= most_lane_limbs) {
+        return bigint_avx2;
+    }
     if (active_level() >= CpuLevel::adx) return bigint_adx;
 #endif
+    (void)modulus;
     return bigint_scalar;
+}
+
+// Ranges of [0, count) cut at multiples of `lanes`.
+template <class Work>
+void lane_ranges(std::size_t count, std::size_t lanes, unsigned threads, const Work& work) {
+    parallel_ranges((count + lanes - 1) / lanes, threads,
+                    [&](std::size_t begin, std::size_t end) {
+                        work(begin * lanes, std::min(end * lanes, count));
+                    });
 }
 
 }  // namespace
 
 const BigintKernels& bigint_kernels(const Modulus& modulus) {
-    const BigintLevel& level = active_bigint_level();
+    const BigintLevel& level = active_bigint_level(modulus);
     return modulus.is_square() ? level.square : level.plain;
 }
 
@@ -29,7 +44,7 @@ void modmul(const Modulus& modulus, const std::uint64_t* a, const std::uint64_t*
             std::uint64_t* out, std::size_t rows, unsigned threads) {
     const BigintKernels& kernels = bigint_kernels(modulus);
     const std::size_t limbs = modulus.limbs();
-    parallel_ranges(rows, threads, [&](std::size_t begin, std::size_t end) {
+    lane_ranges(rows, kernels.lanes, threads, [&](std::size_t begin, std::size_t end) {
         kernels.modmul(modulus, a + begin * limbs, b + begin * limbs, out + begin * limbs,
                        end - begin);
     });
@@ -41,7 +56,7 @@ void modexp(const Modulus& modulus, const std::uint64_t* bases, const std::uint6
     const BigintKernels& kernels = bigint_kernels(modulus);
     const std::size_t width = modulus.limbs();
     const std::size_t stride = shared ? 0 : limbs;
-    parallel_ranges(rows, threads, [&](std::size_t begin, std::size_t end) {
+    lane_ranges(rows, kernels.lanes, threads, [&](std::size_t begin, std::size_t end) {
         kernels.modexp(modulus, bases + begin * width, exponents + begin * stride, limbs, stride,
                        out + begin * width, end - begin);
     });
@@ -50,10 +65,9 @@ void modexp(const Modulus& modulus, const std::uint64_t* bases, const std::uint6
 FixedBase::FixedBase(Modulus modulus, const std::uint64_t* base, FixedBaseShape shape,
                      unsigned threads)
     : modulus_(std::move(modulus)), shape_(shape), kernels_(&bigint_kernels(modulus_)),
-      table_(shape.windows() * shape.entries() * modulus_.words()) {
+      table_(shape.windows() * shape.entries() * kernels_->words(modulus_)) {
     kernels_->window_bases(modulus_, shape_, base, table_.data());
-    parallel_ranges(shape_.windows(), threads, [&](std::size_t begin,
-                                                   std::size_t end) {
+    lane_ranges(shape_.windows(), kernels_->lanes, threads, [&](std::size_t begin, std::size_t end) {
         kernels_->window_powers(modulus_, shape_, table_.data(), begin, end);
     });
 }
@@ -61,7 +75,7 @@ FixedBase::FixedBase(Modulus modulus, const std::uint64_t* base, FixedBaseShape 
 void FixedBase::pow(const std::uint64_t* exponents, std::size_t limbs, const std::uint64_t* times,
                     std::uint64_t* out, std::size_t rows, unsigned threads) const {
     const std::size_t width = modulus_.limbs();
-    parallel_ranges(rows, threads, [&](std::size_t begin, std::size_t end) {
+    lane_ranges(rows, kernels_->lanes, threads, [&](std::size_t begin, std::size_t end) {
         kernels_->fixed_pow(modulus_, shape_, table_.data(), exponents + begin * limbs, limbs,
                             times == nullptr ? nullptr : times + begin * width,
                             out + begin * width, end - begin);
@@ -97,20 +111,27 @@ void multiexp(const Modulus& modulus, const std::uint64_t* bases, const std::int
         magnitudes |= exponents[i] < 0 ? std::uint64_t{0} - x : x;
     }
     const MultiexpPlan plan(rows, columns, static_cast<unsigned>(std::bit_width(magnitudes)));
-    const std::size_t part_words = plan.sums() * modulus.words();
+    const std::size_t part_words = kernels.sum_words(modulus, plan);
     const std::size_t parts = std::max<std::size_t>(1, std::min<std::size_t>(threads, rows));
     std::vector<std::uint64_t> sums(parts * part_words);
+    const std::size_t groups = (rows + kernels.lanes - 1) / kernels.lanes;
     parallel_ranges(parts, threads, [&](std::size_t part, std::size_t end) {
         for (; part < end; ++part) {
-            const std::size_t from = rows * part / parts, to = rows * (part + 1) / parts;
-            kernels.multiexp_gather(modulus, plan, bases + from * modulus.limbs(),
-                                    exponents + from * columns, to - from,
-                                    sums.data() + part * part_words);
+            const std::size_t from = groups * part / parts * kernels.lanes;
+            const std::size_t to = std::min(groups * (part + 1) / parts * kernels.lanes, rows);
+            std::uint64_t* own = sums.data() + part * part_words;
+            kernels.multiexp_start(modulus, plan, own);
+            if (from < to) {
+                kernels.multiexp_gather(modulus, plan, bases + from * modulus.limbs(),
+                                        exponents + from * columns, to - from, own);
+            }
         }
     });
-    parallel_ranges(columns, threads, [&](std::size_t begin, std::size_t end) {
-        kernels.multiexp_finish(modulus, plan, sums.data(), parts, begin, end, positive, negative);
-    });
+    lane_ranges(columns, kernels.lanes, threads,
+                [&](std::size_t begin, std::size_t end) {
+                    kernels.multiexp_finish(modulus, plan, sums.data(), parts, begin, end,
+                                            positive, negative);
+                });
 }
 
 }  // namespace vflnative

@@ -1,5 +1,6 @@
 #include "vflnative/montgomery.h"
 
+#include <algorithm>
 #include <bit>
 #include <stdexcept>
 
@@ -64,6 +65,18 @@ std::vector<Limb> square_of(const Limb* n, std::size_t limbs) {
     return product;
 }
 
+// x in `count` limbs of 52 bits.
+std::vector<Limb> lane_limbs_of(const Limb* x, std::size_t limbs, std::size_t count) {
+    std::vector<Limb> out(count, 0);
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t limb = 52 * i / 64, shift = 52 * i % 64;
+        if (limb < limbs) out[i] = x[limb] >> shift;
+        if (shift > 12 && limb + 1 < limbs) out[i] |= x[limb + 1] << (64 - shift);
+        out[i] &= (Limb{1} << 52) - 1;
+    }
+    return out;
+}
+
 }  // namespace
 
 Modulus::Modulus(const Limb* value, std::size_t limbs, bool square) : square_(square) {
@@ -79,15 +92,33 @@ Modulus::Modulus(const Limb* value, std::size_t limbs, bool square) : square_(sq
     for (int bits = 3; bits < 64; bits *= 2) inverse *= 2 - n_[0] * inverse;
     negative_inverse_ = Limb{0} - inverse;
 
+    const std::size_t bits = 64 * half();
+    const auto leading = static_cast<std::size_t>(std::countl_zero(n_[limbs - 1]));
+    const std::size_t value_bits = 64 * limbs - leading;
+    const std::size_t step = square ? 2 : 4;
+    const std::size_t lanes = ((value_bits + 4 + 51) / 52 + step - 1) / step * step;
+    lane_n_ = lane_limbs_of(n_.data(), half(), lanes);
+
     std::vector<Limb> power(words(), 0);
     power[0] = 1;
-    const std::size_t bits = 64 * half();
-    for (std::size_t i = 1; i <= 4 * bits; ++i) {
+    const std::size_t lift = square ? 3 : 2, rejoin = 4;
+    const auto lane_form = [&] {
+        auto form = lane_limbs_of(power.data(), half(), lanes);
+        if (square) {
+            const auto high = lane_limbs_of(power.data() + half(), half(), lanes);
+            form.insert(form.end(), high.begin(), high.end());
+        }
+        return form;
+    };
+    for (std::size_t i = 1; i <= rejoin * std::max(bits, 52 * lanes); ++i) {
         double_element(power, n_);
         if (i == bits) one_ = power;
-        if (i == (square ? 3 : 2) * bits) lift_ = power;
+        if (i == lift * bits) lift_ = power;
+        if (i == rejoin * bits && square) rejoin_ = power;
+        if (i == 52 * lanes) lane_one_ = lane_form();
+        if (i == lift * 52 * lanes) lane_lift_ = lane_form();
+        if (i == rejoin * 52 * lanes && square) lane_rejoin_ = lane_form();
     }
-    if (square) rejoin_ = power;
 }
 
 bool Modulus::contains(const Limb* x) const { return below(x, canonical_.data(), limbs()); }

@@ -38,7 +38,7 @@ def test_the_command_line_prints_one_json_object():
     assert rows["paillier/bits=2048/encrypt/threads=2/vfl 1 thread"]["threads"] == 1
     assert rows["paillier/bits=2048/XTd/batch=8/features=2/threads=2/vfl"]["batch"] == 8
     assert all(0 < row["relative_error"] < 1e-7 for row in rows.values())
-    assert len(rows) == 4 * 4
+    assert len(rows) == 8 * 4 + 2  # packing has no peer
     assert "bits=2048/encrypt/threads=2   n: 2048 bit, 112-bit security" in done.stderr
 
 

@@ -17,7 +17,7 @@ from vfl_crypto.errors import (
     ReleaseBudgetError,
     WireError,
 )
-from vfl_crypto.paillier import PaillierScheme
+from vfl_crypto.paillier import PaillierScheme, blinding
 from vfl_crypto.paillier.limbs import from_limbs, to_limbs
 from vfl_crypto.paillier.scheme import DATA, PLAIN
 
@@ -208,19 +208,21 @@ def test_a_product_without_fresh_randomness_reveals_the_matrix(holder):
 def test_blinding_of_a_product_is_longer_than_the_key(holder, monkeypatch):
     """The key holder can strip short exponents; those of a departing product drown the group."""
     drawn = []
-    from vfl_crypto.paillier import products
-
-    draw = products.random_limbs
+    draw = blinding.random_limbs
     monkeypatch.setattr(
-        products, "random_limbs", lambda n, bits: drawn.append(bits) or draw(n, bits)
+        blinding, "random_limbs", lambda n, bits: drawn.append(bits) or draw(n, bits)
     )
-    c = holder.encryptor.encrypt(np.zeros(1))
+    encryptor = SCHEME.encryptor(holder.public_key)
+    c = encryptor.encrypt(np.zeros(1))
     assert drawn == [1024]
-    holder.encryptor.encrypt(np.zeros(1), onto=c)  # no matrix in it: an encryption on top will do
+    encryptor.encrypt(np.zeros(1), onto=c)  # no matrix in it: an encryption on top will do
     assert drawn == [1024, 1024]
-    product = holder.encryptor.rmatmul(np.ones((1, 1)), c)
-    holder.encryptor.encrypt(np.zeros(1), onto=product)
+    product = encryptor.rmatmul(np.ones((1, 1)), c)
+    encryptor.encrypt(np.zeros(1), onto=product)
     assert sum(drawn[2:]) == 2048 + 64
+    drawn.clear()
+    holder.encryptor.encrypt(np.zeros(1), onto=product)
+    assert drawn == [1024 + 64] * 2  # modulo each prime
 
 
 def test_private_keys_and_holders_are_never_pickled_and_print_nothing(holder):

@@ -1,6 +1,8 @@
 """Our Paillier beside phe, with gmpy2 and with Python integers alone, and beside HEU's ZPaillier.
 
-Ours masks the result of X^T[[d]] so that it may leave; the peers' results could not.
+Ours masks the result of X^T[[d]] so that it may leave; the peers' results could not. "owner" is
+encryption by the holder of the key, "packed" several values in each ciphertext; the peers do the
+plain operation beside both.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from vfl_bench.suites.common import (
     relative_error,
     unrounded,
 )
-from vfl_crypto.linear import Ciphertext, Encryptor, KeyHolder
+from vfl_crypto.linear import Ciphertext, Encryptor
 from vfl_crypto.paillier import PaillierScheme
 from vfl_crypto.paillier.private import PrivateKey
+from vfl_crypto.paillier.scheme import DEFAULT_WINDOW
 
 BATCH = 64
 Peers = Callable[[str, int], list[Contender]]
@@ -33,18 +36,27 @@ def works(settings: Settings) -> Iterator[Work]:
     values = np.linspace(-1.0, 1.0, BATCH)
     for bits in settings.bits:
         key = PrivateKey.generate(bits)
-        holders = {
-            count: PaillierScheme(key_bits=bits, threads=count).holder(key)
-            for count in settings.counts
-        }
+        sides = {count: _Side(key, count) for count in settings.counts}
         with ExitStack() as stack:
             peers = _peers(settings, bits, values, stack)
-            for holder in holders.values():
-                stack.callback(holder.close)
+            for side in sides.values():
+                stack.callback(side.holder.close)
             for threads in settings.threads:
-                yield from _vectors(bits, holders, values, peers, threads)
+                yield from _vectors(bits, sides, values, peers, threads)
                 for batch, features in grid(settings):
-                    yield _gradient(bits, holders, batch, features, peers, threads)
+                    yield from _gradients(bits, sides, batch, features, peers, threads)
+
+
+class _Side:
+    """Both faces of one key, for calls of `threads`."""
+
+    def __init__(self, key: PrivateKey, threads: int) -> None:
+        scheme = PaillierScheme(key_bits=key.public.bits, threads=threads)
+        self.holder = scheme.holder(key)
+        self.encryptor = scheme.encryptor(self.holder.public_key)
+
+    def opened(self, ciphertext: Ciphertext) -> np.ndarray:
+        return unrounded(self.holder.decrypt(ciphertext))
 
 
 def _peers(settings: Settings, bits: int, values: np.ndarray, stack: ExitStack) -> Peers:
@@ -65,68 +77,92 @@ def _peers(settings: Settings, bits: int, values: np.ndarray, stack: ExitStack) 
 
 
 def _vectors(
-    bits: int, holders: Mapping[int, KeyHolder], values: np.ndarray, peers: Peers, threads: int
+    bits: int, sides: Mapping[int, _Side], values: np.ndarray, peers: Peers, threads: int
 ) -> Iterator[Work]:
-    opener, encryptor = holders[threads], holders[threads].encryptor
-    batch = encryptor.encrypt(values)
+    side = sides[threads]
+    batch = side.encryptor.encrypt(values)
+    packed = side.encryptor.pack(batch)
 
     def error(run: Callable[[], Ciphertext], want: np.ndarray) -> Callable[[], float]:
-        return lambda: relative_error(unrounded(opener.decrypt(run())), want)
+        return lambda: relative_error(side.opened(run()), want)
 
-    def encrypt(count: int) -> Callable[[], object]:
-        return lambda: holders[count].encryptor.encrypt(values)
+    def encrypt(count: int) -> Callable[[], Ciphertext]:
+        return lambda: sides[count].encryptor.encrypt(values)
+
+    def encrypt_owner(count: int) -> Callable[[], Ciphertext]:
+        return lambda: sides[count].holder.encryptor.encrypt(values)
+
+    def encrypt_packed(count: int) -> Callable[[], Ciphertext]:
+        return lambda: sides[count].encryptor.encrypt_packed(values)
 
     def decrypt(count: int) -> Callable[[], object]:
-        return lambda: holders[count].decrypt(batch)
+        return lambda: sides[count].holder.decrypt(batch)
 
-    def add(count: int) -> Callable[[], object]:
-        return lambda: holders[count].encryptor.add(batch, batch)
+    def decrypt_packed(count: int) -> Callable[[], object]:
+        return lambda: sides[count].holder.decrypt(packed)
 
-    for name, run, wrong in (
-        ("encrypt", encrypt, error(lambda: encryptor.encrypt(values), values)),
-        ("decrypt", decrypt, error(lambda: batch, values)),
-        ("add", add, error(lambda: encryptor.add(batch, batch), 2 * values)),
+    def pack(count: int) -> Callable[[], Ciphertext]:
+        return lambda: sides[count].encryptor.pack(batch)
+
+    def add(count: int) -> Callable[[], Ciphertext]:
+        return lambda: sides[count].encryptor.add(batch, batch)
+
+    for name, run, wrong, beside in (
+        ("encrypt", encrypt, error(encrypt(threads), values), "encrypt"),
+        ("encrypt-owner", encrypt_owner, error(encrypt_owner(threads), values), "encrypt"),
+        ("encrypt-packed", encrypt_packed, error(encrypt_packed(threads), values), "encrypt"),
+        ("decrypt", decrypt, error(lambda: batch, values), "decrypt"),
+        ("decrypt-packed", decrypt_packed, error(lambda: packed, values), "decrypt"),
+        ("pack", pack, error(pack(threads), values), None),
+        ("add", add, error(add(threads), 2 * values), "add"),
     ):
-        contenders = beside_one_thread(run, threads, BATCH, wrong) + peers(name, threads)
+        contenders = beside_one_thread(run, threads, BATCH, wrong)
+        if beside is not None:
+            contenders += peers(beside, threads)
         yield Work(
             f"paillier/bits={bits}/{name}/threads={threads}", "value", tuple(contenders),
-            _facts(encryptor, bits),
+            _facts(side.encryptor, bits),
         )  # fmt: skip
 
 
-def _gradient(
+def _gradients(
     bits: int,
-    holders: Mapping[int, KeyHolder],
+    sides: Mapping[int, _Side],
     batch: int,
     features: int,
     peers: Peers,
     threads: int,
-) -> Work:
+) -> Iterator[Work]:
     X, d = gradient_data(batch, features)
-    rows = holders[1].encryptor.encrypt(d)
+    side = sides[threads]
+    rows = side.encryptor.encrypt(d)
+    zeros = np.zeros(features)
 
-    def product(encryptor: Encryptor) -> Ciphertext:
-        return encryptor.encrypt(np.zeros(features), encryptor.rmatmul(X, rows))
+    def product(count: int) -> Callable[[], Ciphertext]:
+        encryptor = sides[count].encryptor
+        return lambda: encryptor.encrypt(zeros, encryptor.rmatmul(X, rows))
 
-    def run(count: int) -> Callable[[], object]:
-        return lambda: product(holders[count].encryptor)
+    def product_packed(count: int) -> Callable[[], Ciphertext]:
+        encryptor = sides[count].encryptor
+        return lambda: encryptor.encrypt(zeros, encryptor.pack(encryptor.rmatmul(X, rows)))
 
-    def error() -> float:
-        return relative_error(
-            unrounded(holders[threads].decrypt(product(holders[threads].encryptor))), X.T @ d
+    def error(run: Callable[[], Ciphertext]) -> Callable[[], float]:
+        return lambda: relative_error(side.opened(run()), X.T @ d)
+
+    for name, run in (("XTd", product), ("XTd-packed", product_packed)):
+        contenders = beside_one_thread(run, threads, batch * features, error(run(threads)))
+        facts = _facts(side.encryptor, bits) | {"reply_bytes": run(threads)().nbytes}
+        yield Work(
+            f"paillier/bits={bits}/{name}/batch={batch}/features={features}/threads={threads}",
+            "product",
+            tuple(contenders + peers("XTd", threads)),
+            facts | gradient_facts(batch, features),
         )
-
-    contenders = beside_one_thread(run, threads, batch * features, error) + peers("XTd", threads)
-    return Work(
-        f"paillier/bits={bits}/XTd/batch={batch}/features={features}/threads={threads}",
-        "product",
-        tuple(contenders),
-        _facts(holders[1].encryptor, bits) | gradient_facts(batch, features),
-    )
 
 
 def _facts(encryptor: Encryptor, bits: int) -> dict[str, object]:
     info = encryptor.info
     return {
         "parameters": info.parameters, "key_bits": bits, "security_bits": info.security_bits,
+        "window": DEFAULT_WINDOW,
     }  # fmt: skip

@@ -14,17 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from vfl_crypto.errors import CryptoError, KeyMismatchError
 from vfl_crypto.linear import Ciphertext, SchemeInfo
+from vfl_crypto.paillier.bodies import check_body, decode_integers, encode_integers
 from vfl_crypto.paillier.keys import DEFAULT_KEY_BITS, PublicKey, check_key_bits
 from vfl_crypto.paillier.limbs import from_limbs, to_limbs
 from vfl_crypto.paillier.private import PrivateKey
-from vfl_crypto.paillier.scheme import (
-    DATA,
-    OPENINGS_PER_KEY,
-    PLAIN,
-    check_body,
-    decode_integers,
-    encode_integers,
-)
+from vfl_crypto.paillier.scheme import DATA, OPENINGS_PER_KEY, PLAIN
 from vfl_crypto.release import Decrypted, Door, Releasing
 
 try:
@@ -72,7 +66,7 @@ def from_phe_private(key: Any) -> PrivateKey:
 def to_phe(ciphertext: Ciphertext, key: PublicKey) -> list[Any]:
     """A ciphertext under `key` as phe numbers, all at the exponent -ceil(s / 4).
 
-    Raises as `paillier.scheme.check_body`.
+    Raises as `paillier.bodies.check_body`.
     """
     public = to_phe_public(key)
     digits = -(-ciphertext.scale_bits // 4)

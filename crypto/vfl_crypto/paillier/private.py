@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class _Half:
-    """Decryption modulo one prime."""
+class Half:
+    """One prime, arithmetic modulo its square, and decryption modulo it."""
 
     __slots__ = ("exponent", "factor", "prime", "ring")
 
@@ -42,19 +42,20 @@ class _Half:
 
 
 class PrivateKey:
-    """p and q, and all that follows from them. Prints and pickles as nothing."""
+    """p < q, and all that follows from them. Prints and pickles as nothing."""
 
-    __slots__ = ("_p", "_p_inverse", "_q", "public")
+    __slots__ = ("_p_inverse", "_square_inverse", "halves", "public")
 
     def __init__(self, p: int, q: int) -> None:
         """For two different primes; makes a new h_s where they admit one."""
         if p == q:
             raise CryptoError("the primes of a Paillier key must differ")
+        p, q = sorted((p, q))
         n = p * q
         self.public = PublicKey(n, make_h_s(n) if admits_h_s(p, q) else None)
-        self._p = _Half(p, q)
-        self._q = _Half(q, p)
+        self.halves = Half(p, q), Half(q, p)
         self._p_inverse = pow(p, -1, q)
+        self._square_inverse = to_limbs([pow(p * p, -1, q * q)], self.halves[1].ring.limbs)[0]
 
     @classmethod
     def generate(cls, bits: int) -> PrivateKey:
@@ -64,7 +65,15 @@ class PrivateKey:
     @property
     def primes(self) -> tuple[int, int]:
         """(p, q), for handing the key to another implementation."""
-        return self._p.prime, self._q.prime
+        p, q = self.halves
+        return p.prime, q.prime
+
+    def join(
+        self, a: NDArray[np.uint64], b: NDArray[np.uint64], threads: int
+    ) -> NDArray[np.uint64]:
+        """The rows modulo n^2 that are a modulo p^2 and b modulo q^2."""
+        p, q = (half.ring for half in self.halves)
+        return _native.crt_join(a, b, p, q, self._square_inverse, self.public.limbs, threads)
 
     def decrypt(self, ciphertexts: NDArray[np.uint64], threads: int) -> list[int]:
         """Plaintexts in (-n/2, n/2) of uint64 (count, limbs), each below n^2.
@@ -72,11 +81,10 @@ class PrivateKey:
         Raises `CryptoError` for a row that is no unit modulo n^2.
         """
         integers = from_limbs(ciphertexts)
-        p, q, n = self._p.prime, self._q.prime, self.public.n
+        (p, q), n = self.primes, self.public.n
         values = []
-        for m_p, m_q in zip(
-            self._p.decrypt(integers, threads), self._q.decrypt(integers, threads), strict=True
-        ):
+        halves = (half.decrypt(integers, threads) for half in self.halves)
+        for m_p, m_q in zip(*halves, strict=True):
             m = m_p + p * ((m_q - m_p) * self._p_inverse % q)
             values.append(m - n if m > n // 2 else m)
         return values

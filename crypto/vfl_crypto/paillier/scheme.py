@@ -5,157 +5,36 @@ matrix of `rmatmul` from `plain`, and a product carries the sum of both. All int
 scheme encrypts or computes stay below 2^512 in magnitude (62 + 62 bits of fixed point, the rows
 summed, and masks), far from n / 2; a decryption outside that range is an error, never a number.
 
-**Departure.** `rmatmul` returns prod_i c_i^x_ij, from which anybody who knows the c_i can find
-small x by trial. `encrypt(v, onto=c)` multiplies such a product by h_s^r with r longer than n:
-that makes it as random as an encryption made for it, for the key holder as well.
-
-**What timing shows.** The products in `rmatmul` depend on the shape of X and on the bit length of
-its largest quantised entry, in encryption on public sizes only. Table rows are read at addresses
-that depend on X or r: not for machines whose caches are shared with an adversary.
-
-body: uint64 (count, limbs), the integers modulo n^2 in little-endian limbs.
+What a ciphertext hides when it leaves, what timing shows, and packing: see `encryptor`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from vfl_crypto.errors import CryptoError, KeyMismatchError, WireError
-from vfl_crypto.fixedpoint import FixedPoint, require_below
-from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo
+from vfl_crypto.errors import CryptoError
+from vfl_crypto.fixedpoint import FixedPoint
+from vfl_crypto.linear import Ciphertext, Share
+from vfl_crypto.paillier import sharing
+from vfl_crypto.paillier.blinding import (
+    Blinding,
+    ClassicBlinding,
+    DjnBlinding,
+    OwnerBlinding,
+)
+from vfl_crypto.paillier.bodies import check_body, decode_integers
+from vfl_crypto.paillier.encryptor import PaillierEncryptor
 from vfl_crypto.paillier.keys import DEFAULT_KEY_BITS, PublicKey, check_key_bits
-from vfl_crypto.paillier.limbs import from_limbs, to_limbs
+from vfl_crypto.paillier.packing import Slots
+from vfl_crypto.paillier.pool import RandomnessPool
 from vfl_crypto.paillier.private import PrivateKey
 from vfl_crypto.paillier.products import Products
 from vfl_crypto.release import Decrypted, Door, Releasing
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-PLAINTEXT_BITS = 512
-MAX_SCALE_BITS = 256
 OPENINGS_PER_KEY = 1 << 20
-DEFAULT_WINDOW = 8
+DEFAULT_WINDOW = 10
 DATA = FixedPoint(integer_bits=24, fraction_bits=30)
 PLAIN = FixedPoint(integer_bits=10, fraction_bits=16)
-
-
-def encode_integers(values: NDArray[np.float64], scale_bits: int) -> list[int]:
-    """round(v 2^scale_bits) as exact integers. Raises `EncodingOverflowError` from 2^512 on."""
-    values = require_below(values, PLAINTEXT_BITS - 1 - scale_bits)
-    return [int(v) for v in np.rint(np.ldexp(values, scale_bits))]
-
-
-def decode_integers(integers: list[int], scale_bits: int) -> NDArray[np.float64]:
-    """The reals nearest to m 2^-scale_bits. Raises `CryptoError` outside the declared range."""
-    if any(abs(m) >> PLAINTEXT_BITS for m in integers):
-        raise CryptoError(
-            f"a decryption is not below 2^{PLAINTEXT_BITS}: wrong key, damaged bytes, or overflow"
-        )
-    return np.ldexp(np.array([float(m) for m in integers], dtype=np.float64), -scale_bits)
-
-
-def check_body(ciphertext: Ciphertext, scheme: str, key: PublicKey) -> NDArray[np.uint64]:
-    """The rows of a well-formed ciphertext of this key.
-
-    Raises `KeyMismatchError` for another scheme or key, `WireError` for another dtype, shape or
-    scale, or a row outside (0, n^2).
-    """
-    if ciphertext.scheme != scheme or ciphertext.key_id != key.key_id:
-        raise KeyMismatchError(
-            f"a {ciphertext.scheme} ciphertext under key {ciphertext.key_id} does not belong to "
-            f"{scheme} key {key.key_id}; send the current public key"
-        )
-    body = ciphertext.body
-    if body.dtype != np.uint64 or body.shape != (ciphertext.count, key.limbs):
-        raise WireError(
-            f"a ciphertext of {ciphertext.count} values is uint64 {(ciphertext.count, key.limbs)}, "
-            f"not {body.dtype} {body.shape}"
-        )
-    if not 0 <= ciphertext.scale_bits <= MAX_SCALE_BITS:
-        raise WireError(f"a scale of 2^{ciphertext.scale_bits} is not possible here")
-    rows = np.ascontiguousarray(body, dtype=np.uint64)
-    square = key.n**2
-    if not all(0 < c < square for c in from_limbs(rows)):
-        raise WireError("a ciphertext is not between 0 and n^2: damaged or forged")
-    return rows
-
-
-class PaillierEncryptor:
-    """The public-key face; see `linear.Encryptor`."""
-
-    def __init__(
-        self, key: PublicKey, data: FixedPoint, plain: FixedPoint, threads: int, window: int
-    ) -> None:
-        self._key = key
-        self._data = data
-        self._plain = plain
-        self._products = Products(key, threads, window)
-
-    @property
-    def info(self) -> SchemeInfo:
-        key = self._key
-        return SchemeInfo("paillier", f"n: {key.bits} bit", key.security_bits, key.key_id)
-
-    @property
-    def key(self) -> PublicKey:
-        return self._key
-
-    def encrypt(self, values: NDArray[np.float64], onto: Ciphertext | None = None) -> Ciphertext:
-        """See `linear.Encryptor.encrypt`."""
-        values = _vector(values)
-        if onto is None:
-            factors = self._factors(self._data.encode(values).tolist())
-            return self._wrap(
-                self._products.blind(factors), self._data.fraction_bits, "rows", fresh=True
-            )
-        body = self._rows(onto)
-        if onto.count != len(values):
-            raise KeyMismatchError(f"{len(values)} values onto a ciphertext of {onto.count}")
-        factors = self._factors(encode_integers(values, onto.scale_bits))
-        # A sum of encryptions holds nothing of ours but the plaintext; a product holds the matrix.
-        blind = self._products.blind_fully if onto.layout == "sums" else self._products.blind
-        blinded = blind(self._products.multiply(body, factors))
-        return self._wrap(blinded, onto.scale_bits, onto.layout, fresh=True)
-
-    def add(self, left: Ciphertext, right: Ciphertext) -> Ciphertext:
-        """See `linear.Encryptor.add`."""
-        rows = self._rows(left), self._rows(right)
-        if (left.count, left.scale_bits) != (right.count, right.scale_bits):
-            raise KeyMismatchError(
-                f"cannot add {left.count} values at scale 2^{left.scale_bits} and "
-                f"{right.count} at scale 2^{right.scale_bits}"
-            )
-        return self._wrap(self._products.multiply(*rows), left.scale_bits, left.layout)
-
-    def rmatmul(self, plain: NDArray[np.float64] | Matrix, ciphertext: Ciphertext) -> Ciphertext:
-        """See `linear.Encryptor.rmatmul`; exact for the quantised matrix."""
-        body = self._rows(ciphertext)
-        plain = np.asarray(plain, dtype=np.float64)
-        if plain.ndim != 2 or plain.shape[0] != ciphertext.count:
-            raise KeyMismatchError(
-                f"a matrix of shape {plain.shape} does not fit {ciphertext.count} values"
-            )
-        integers = np.ascontiguousarray(self._plain.encode(plain, "an entry of the matrix"))
-        scale_bits = ciphertext.scale_bits + self._plain.fraction_bits
-        return self._wrap(self._products.columns(body, integers), scale_bits, "sums")
-
-    def _factors(self, integers: list[int]) -> NDArray[np.uint64]:
-        """1 + m n modulo n^2: the encryptions without randomness."""
-        n = self._key.n
-        return to_limbs((1 + m % n * n for m in integers), self._key.limbs)
-
-    def _rows(self, ciphertext: Ciphertext) -> NDArray[np.uint64]:
-        return check_body(ciphertext, "paillier", self._key)
-
-    def _wrap(
-        self, body: NDArray[np.uint64], scale_bits: int, layout: str, *, fresh: bool = False
-    ) -> Ciphertext:
-        key_id = self._key.key_id
-        return Ciphertext("paillier", key_id, scale_bits, len(body), body, layout, fresh)
 
 
 class PaillierKeyHolder(Releasing):
@@ -181,14 +60,36 @@ class PaillierKeyHolder(Releasing):
         Raises `KeyMismatchError` or `WireError` for a ciphertext that is not this key's, and
         `CryptoError` for a plaintext outside the declared range or after `close`.
         """
+        sharing.require_masked(ciphertext.layout, masked=False)
+        return Decrypted(decode_integers(self._integers(ciphertext), ciphertext.scale_bits))
+
+    def share(self, ciphertext: Ciphertext) -> Share:
+        """The key holder's share of a masked product: uniform by itself, up to 2^-64."""
+        sharing.require_masked(ciphertext.layout, masked=True)
+        integers = self._integers(ciphertext)
+        bits = self._encryptor.value_bits(ciphertext)
+        return sharing.to_share(integers, bits, ciphertext.scale_bits)
+
+    def open_share(self, share: Share) -> Share:
+        """A share for the other side, which then knows the values. Counted.
+
+        Raises `ReleaseBudgetError` past the budget.
+        """
+        self._door.count(len(share.values))
+        return share
+
+    def _integers(self, ciphertext: Ciphertext) -> list[int]:
+        """Every slot, as an integer."""
         if self._private is None:
             raise CryptoError("this key holder is closed; generate a new key")
         rows = check_body(ciphertext, "paillier", self._encryptor.key)
         integers = self._private.decrypt(rows, self._threads)
-        return Decrypted(decode_integers(integers, ciphertext.scale_bits))
+        slots = Slots.of_layout(ciphertext.layout, self._encryptor.key.bits)
+        return integers if slots is None else slots.split(integers, ciphertext.count)
 
     def close(self) -> None:
         self._private = None
+        self._encryptor.close()
 
     def __repr__(self) -> str:
         return f"<Paillier key holder {self._encryptor.key.key_id}>"
@@ -202,6 +103,11 @@ class PaillierScheme:
     plain      fixed point of matrices; fewer bits make `rmatmul` faster
     threads    for one call of a kernel; by default one a processor
     window     bits of the table of powers of h_s: more is faster and doubles memory with each bit
+               (`blinding.DjnBlinding` has figures)
+    classic    encrypt with r^n, Paillier's own scheme, also where the key has h_s: twenty times the
+               work, and security rests on decisional composite residuosity alone
+    pool       elements of randomness that each encryptor keeps ready, made on idle processors
+               (`pool.RandomnessPool`); none by default
     """
 
     name = "paillier"
@@ -213,6 +119,9 @@ class PaillierScheme:
         plain: FixedPoint = PLAIN,
         threads: int | None = None,
         window: int = DEFAULT_WINDOW,
+        *,
+        classic: bool = False,
+        pool: int = 0,
     ) -> None:
         check_key_bits(key_bits)
         self._key_bits = key_bits
@@ -220,6 +129,8 @@ class PaillierScheme:
         self._plain = plain
         self._threads = threads or os.cpu_count() or 1
         self._window = window
+        self._classic = classic
+        self._pool = pool
 
     def generate(self) -> PaillierKeyHolder:
         """See `linear.LinearScheme.generate`."""
@@ -227,18 +138,23 @@ class PaillierScheme:
 
     def holder(self, key: PrivateKey) -> PaillierKeyHolder:
         """The secret-key face of a key made elsewhere."""
-        return PaillierKeyHolder(key, self._encryptor(key.public), self._threads)
+        owner = OwnerBlinding(key, self._window, classic=self._classic)
+        encryptor = self._encryptor(key.public, owner)
+        return PaillierKeyHolder(key, encryptor, self._threads)
 
     def encryptor(self, public_key: bytes) -> PaillierEncryptor:
         """See `linear.LinearScheme.encryptor`."""
         return self._encryptor(PublicKey.from_bytes(public_key))
 
-    def _encryptor(self, key: PublicKey) -> PaillierEncryptor:
-        return PaillierEncryptor(key, self._data, self._plain, self._threads, self._window)
-
-
-def _vector(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1:
-        raise KeyMismatchError(f"values are one vector (n,), not an array of shape {values.shape}")
-    return values
+    def _encryptor(self, key: PublicKey, owner: OwnerBlinding | None = None) -> PaillierEncryptor:
+        products = Products(key, self._threads)
+        blinding: Blinding
+        if owner is not None:
+            blinding = owner
+        elif self._classic or key.h_s is None:
+            blinding = ClassicBlinding(key, products.modulus)
+        else:
+            blinding = DjnBlinding(key, products.modulus, self._window)
+        if self._pool:
+            blinding = RandomnessPool(blinding, self._pool)
+        return PaillierEncryptor(key, self._data, self._plain, products, blinding)

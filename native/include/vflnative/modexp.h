@@ -60,7 +60,6 @@ struct MultiexpPlan {
     unsigned window;
     unsigned positions;
     MultiexpPlan(std::size_t rows, std::size_t columns, unsigned exponent_bits);
-    std::size_t sums() const { return columns * 2 * positions; }
 };
 
 // positive[j] / negative[j] = prod_i bases[i]^exponents[i, j] (Straus, American Mathematical

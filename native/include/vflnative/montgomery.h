@@ -44,12 +44,22 @@ public:
     // R^4 (words), in the square form only: undoes the R^3 of a product of two split factors.
     const std::uint64_t* rejoin() const { return rejoin_.data(); }
 
+    // The same for R = 2^(52 lane_limbs), in limbs of 52 bits: for rows worked on side by side.
+    // As many limbs as give four spare bits, rounded up to what the kernels' blocks divide.
+    std::size_t lane_limbs() const { return lane_n_.size(); }
+    std::size_t lane_words() const { return lane_one_.size(); }
+    const std::uint64_t* lane_n() const { return lane_n_.data(); }
+    const std::uint64_t* lane_one() const { return lane_one_.data(); }
+    const std::uint64_t* lane_lift() const { return lane_lift_.data(); }
+    const std::uint64_t* lane_rejoin() const { return lane_rejoin_.data(); }
+
     // True when the canonical residue x (limbs) is below the modulus.
     bool contains(const std::uint64_t* x) const;
 
 private:
     bool square_;
     std::vector<std::uint64_t> n_, canonical_, one_, lift_, rejoin_;
+    std::vector<std::uint64_t> lane_n_, lane_one_, lane_lift_, lane_rejoin_;
     std::uint64_t negative_inverse_;
 };
 

@@ -7,16 +7,6 @@
 namespace vflnative {
 namespace {
 
-// `width` bits of a little-endian number from bit `from` on; zero past the end.
-inline Limb bits_at(const Limb* x, std::size_t limbs, std::size_t from, unsigned width) {
-    const std::size_t limb = from / 64;
-    const unsigned shift = static_cast<unsigned>(from % 64);
-    if (limb >= limbs) return 0;
-    Limb value = x[limb] >> shift;
-    if (shift + width > 64 && limb + 1 < limbs) value |= x[limb + 1] << (64 - shift);
-    return value & ((Limb{1} << width) - 1);
-}
-
 // z = table[index], reading every entry so that no address depends on the index.
 inline void select(Limb* z, const Limb* table, std::size_t entries, std::size_t words, Limb index) {
     clear(z, words);
@@ -125,31 +115,38 @@ void fixed_pow_rows(const Modulus& modulus, const FixedBaseShape& shape, const L
     }
 }
 
+// Sums as elements: [column][position][sign].
+template <class Ring>
+std::size_t row_sum_words(const Modulus& modulus, const MultiexpPlan& plan) {
+    return 2 * plan.columns * plan.positions * modulus.words();
+}
+
+template <class Ring>
+void multiexp_start(const Modulus& modulus, const MultiexpPlan& plan, Limb* sums) {
+    const std::size_t words = modulus.words();
+    for (std::size_t i = 0; i < row_sum_words<Ring>(modulus, plan); i += words) {
+        copy(sums + i, modulus.one(), words);
+    }
+}
+
 template <class Ring>
 void multiexp_gather(const Modulus& modulus, const MultiexpPlan& plan, const Limb* bases,
                      const std::int64_t* exponents, std::size_t rows, Limb* sums) {
     Ring ring(modulus);
     const std::size_t words = ring.words();
     const std::size_t largest = std::size_t{1} << (plan.window - 1);
-    Scratch scratch((largest + 1) * words);
+    const std::size_t streams = plan.columns * plan.positions;
+    Scratch scratch((largest + 1) * words + 2 * streams);
     Limb* table = scratch.at(0);
-    for (std::size_t i = 0; i < plan.sums(); ++i) copy(sums + i * words, ring.one(), words);
+    Limb* digits = scratch.at((largest + 1) * words);
+    Limb* signs = digits + streams;
     for (std::size_t row = 0; row < rows; ++row) {
         ring.load(table + words, bases + row * modulus.limbs());
         fill_powers(ring, table, largest);
-        for (std::size_t column = 0; column < plan.columns; ++column) {
-            const std::int64_t exponent = exponents[row * plan.columns + column];
-            const Limb sign = exponent < 0;
-            Limb rest = (static_cast<Limb>(exponent) ^ (Limb{0} - sign)) + sign;  // |exponent|
-            Limb* column_sums = sums + column * 2 * plan.positions * words;
-            for (unsigned position = 0; position < plan.positions; ++position) {
-                const Limb low = rest & ((Limb{1} << plan.window) - 1);
-                const Limb flip = low > largest;  // digit = low - 2^window, carry one
-                rest = (rest >> plan.window) + flip;
-                const Limb digit = flip ? (Limb{1} << plan.window) - low : low;
-                Limb* sum = column_sums + ((sign ^ flip) * plan.positions + position) * words;
-                ring.mul(sum, sum, table + digit * words);
-            }
+        signed_digits(plan, exponents + row * plan.columns, digits, signs);
+        for (std::size_t i = 0; i < streams; ++i) {
+            Limb* sum = sums + (2 * i + (signs[i] & 1)) * words;
+            ring.mul(sum, sum, table + digits[i] * words);
         }
     }
 }
@@ -162,14 +159,16 @@ void multiexp_finish(const Modulus& modulus, const MultiexpPlan& plan, const Lim
     const std::size_t words = ring.words();
     Scratch scratch(words);
     Limb* power = scratch.at(0);
+    const std::size_t part_words = row_sum_words<Ring>(modulus, plan);
     for (std::size_t column = begin; column < end; ++column) {
         for (std::size_t sign = 0; sign < 2; ++sign) {
-            const std::size_t first = (column * 2 + sign) * plan.positions;
             copy(power, ring.one(), words);
             for (unsigned position = plan.positions; position-- > 0;) {
+                const std::size_t stream = column * plan.positions + position;
                 for (unsigned i = 0; i < plan.window; ++i) ring.sqr(power, power);
                 for (std::size_t part = 0; part < parts; ++part) {
-                    ring.mul(power, power, sums + (part * plan.sums() + first + position) * words);
+                    ring.mul(power, power,
+                             sums + part * part_words + (2 * stream + sign) * words);
                 }
             }
             ring.store((sign ? negative : positive) + column * modulus.limbs(), power);
@@ -178,9 +177,22 @@ void multiexp_finish(const Modulus& modulus, const MultiexpPlan& plan, const Lim
 }
 
 template <class Ring>
+std::size_t row_words(const Modulus& modulus) {
+    return modulus.words();
+}
+
+template <class Ring>
 constexpr BigintKernels ring_kernels() {
-    return {modmul_rows<Ring>,    modexp_rows<Ring>,     window_bases<Ring>,
-            window_powers<Ring>,  fixed_pow_rows<Ring>,  multiexp_gather<Ring>,
+    return {1,
+            row_words<Ring>,
+            row_sum_words<Ring>,
+            modmul_rows<Ring>,
+            modexp_rows<Ring>,
+            window_bases<Ring>,
+            window_powers<Ring>,
+            fixed_pow_rows<Ring>,
+            multiexp_start<Ring>,
+            multiexp_gather<Ring>,
             multiexp_finish<Ring>};
 }
 

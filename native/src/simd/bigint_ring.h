@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 
 #include "vflnative/montgomery.h"
 
@@ -22,11 +23,11 @@ using Wide = unsigned __int128;
 // Memory of one call, wiped at the end because it held powers of secrets.
 class Scratch {
 public:
-    explicit Scratch(std::size_t words) : words_(words), memory_(new Limb[words]()) {}
+    explicit Scratch(std::size_t words) : words_(words), memory_(new (std::align_val_t{64}) Limb[words]()) {}
     ~Scratch() {
         volatile Limb* wipe = memory_;
         for (std::size_t i = 0; i < words_; ++i) wipe[i] = 0;
-        delete[] memory_;
+        ::operator delete[](memory_, std::align_val_t{64});
     }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
@@ -42,6 +43,16 @@ inline void copy(Limb* z, const Limb* x, std::size_t limbs) {
 }
 
 inline void clear(Limb* z, std::size_t limbs) { std::memset(z, 0, limbs * sizeof(Limb)); }
+
+// `width` bits of a little-endian number from bit `from` on; zero past the end.
+inline Limb bits_at(const Limb* x, std::size_t limbs, std::size_t from, unsigned width) {
+    const std::size_t limb = from / 64;
+    const unsigned shift = static_cast<unsigned>(from % 64);
+    if (limb >= limbs) return 0;
+    Limb value = x[limb] >> shift;
+    if (shift + width > 64 && limb + 1 < limbs) value |= x[limb + 1] << (64 - shift);
+    return value & ((Limb{1} << width) - 1);
+}
 
 // z = x + y; returns the carry.
 inline Limb add(Limb* z, const Limb* x, const Limb* y, std::size_t limbs) {
