@@ -27,7 +27,6 @@ app = typer.Typer(
 )
 SUITES = ("ntt", "lattice", "paillier", "ckks", "psi")
 PEERS = ("phe", "tenseal", "heu", "cryptography")
-_NEEDS = {"ckks": "tenseal"}
 
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, - for stdout.")]
 Listed = "Comma-separated."
@@ -66,9 +65,6 @@ def crypto(
     )
     found: list[Row] = []
     for name in names:
-        if (need := _NEEDS.get(name)) and not importlib.util.find_spec(need):
-            _say(console, f"suite {name} needs {need}: pip install 'vfl[{need}]'; left out")
-            continue
         module = importlib.import_module(f"vfl_bench.suites.{name}")
         rows: list[Row] = []
         for work in module.works(settings):
@@ -98,9 +94,6 @@ def end_to_end(
     """One epoch of the job, each cipher and in the clear; generated data of the same shape."""
     console = _console(json)
     ciphers = crypto.split(",")
-    if "ckks" in ciphers and not importlib.util.find_spec("tenseal"):
-        _say(console, "ckks needs tenseal: pip install 'vfl[tenseal]'; left out")
-        ciphers.remove("ckks")
     found = []
     with console.status("training") as status:
         for row in end_to_end_suite.rows(ciphers, rows, epochs, batch, data, name):

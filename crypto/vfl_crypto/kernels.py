@@ -10,10 +10,10 @@ from vfl_crypto.errors import CryptoError
 
 _choice = os.environ.get("VFL_KERNELS", "native")
 if TYPE_CHECKING or _choice == "native":
-    from vfl_crypto._native import KeySwitch, Ring
+    from vfl_crypto._native import CkksRing, KeySwitch, Ring
 elif _choice == "numba":
-    from vfl_crypto.portable import KeySwitch, Ring
+    from vfl_crypto.portable import CkksRing, KeySwitch, Ring
 else:
     raise CryptoError(f"VFL_KERNELS is {_choice!r}; set it to native (the default) or to numba")
 
-__all__ = ["KeySwitch", "Ring"]
+__all__ = ["CkksRing", "KeySwitch", "Ring"]

@@ -12,5 +12,6 @@ void bind_ring(nanobind::module_& module);
 void bind_rns(nanobind::module_& module);
 void bind_sampler(nanobind::module_& module);
 void bind_image_sums(nanobind::module_& module);
+void bind_ckks(nanobind::module_& module);
 
 }  // namespace vflnative::bind

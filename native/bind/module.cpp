@@ -22,4 +22,5 @@ NB_MODULE(_native, module) {
     vflnative::bind::bind_rns(module);
     vflnative::bind::bind_sampler(module);
     vflnative::bind::bind_image_sums(module);
+    vflnative::bind::bind_ckks(module);
 }

@@ -9,7 +9,7 @@ from vfl_bench.harness import Seconds, Work, measure
 from vfl_bench.peers import heu
 from vfl_bench.peers.heu import HeuPeer
 from vfl_bench.peers.phe import PhePeer
-from vfl_bench.peers.seal import SealTransform
+from vfl_bench.peers.seal import SealCkks, SealTransform
 from vfl_bench.peers.tenseal import TensealPeer
 from vfl_bench.suites.common import gradient_data
 
@@ -136,12 +136,27 @@ def test_phe_does_the_work_it_is_timed_on():
 def test_tenseal_does_the_work_it_is_timed_on():
     X, d = gradient_data(300, 6)
     peer = TensealPeer()
-    assert peer.encrypt(d).error() < 1e-6
-    assert peer.decrypt(d).error() < 1e-6
+    batch = np.stack((d, 2 * d))
+    for operation in ("encrypt_batch", "add", "decrypt_batch", "encrypt_to_bytes"):
+        contender = getattr(peer, operation)(batch)
+        contender.run()
+        assert contender.error() < 1e-6
+        assert contender.items == 2
+    assert peer.multiply_plain(batch).error() < 1e-4
+    assert peer.multiply(batch).error() < 1e-4
     dot = peer.dot(X, d)
     assert dot.error() < 1e-4
     assert dot.items == 300 * 4
     assert (dot.facts["log_qp"], dot.facts["security_bits"]) == (200, 128)
+
+
+def test_seal_encodes_and_encrypts_what_it_is_timed_on():
+    values = np.random.default_rng(0).standard_normal((2, 4096))
+    peer = SealCkks(8192, (60, 40, 40, 60), 2.0**40, values)
+    for contender in (peer.encode(), peer.encrypt()):
+        contender.run()
+        assert contender.error() < 1e-7
+        assert contender.items == 2
 
 
 def test_seal_transforms_back_and_forth_outside_the_time():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vfl.errors import MissingExtraError
-
 if TYPE_CHECKING:
     from vfl.spec import CryptoSpec
     from vfl_crypto.linear import LinearScheme
@@ -14,8 +12,7 @@ if TYPE_CHECKING:
 def make_scheme(crypto: CryptoSpec) -> LinearScheme:
     """The scheme of a resolved crypto section.
 
-    Raises `InsecureParametersError` (of `vfl_crypto`) for a key below the floor and
-    `MissingExtraError` when an optional library is not installed.
+    Raises `InsecureParametersError` (of `vfl_crypto`) for a key below the floor.
     """
     if crypto.scheme == "mock":
         from vfl_crypto.oracles.mock import MockScheme
@@ -26,12 +23,8 @@ def make_scheme(crypto: CryptoSpec) -> LinearScheme:
 
         return LatticeScheme()
     if crypto.scheme == "ckks":
-        try:
-            from vfl_crypto.oracles.tenseal import CkksScheme
-        except ImportError as error:
-            raise MissingExtraError(
-                "crypto: ckks needs TenSEAL: pip install 'vfl[tenseal]', or use crypto: lattice"
-            ) from error
+        from vfl_crypto.ckks import CkksScheme
+
         return CkksScheme()
     from vfl_crypto.paillier import PaillierScheme
 

@@ -1,4 +1,7 @@
-"""TenSEAL's vectors as its users write them: N = 8192, primes of 60, 40, 40 and 60 bits."""
+"""TenSEAL's vectors as its users write them: N = 8192, primes of 60, 40, 40 and 60 bits.
+
+Batches (m, n) are m vectors, one after the other; an item is one of them.
+"""
 
 from __future__ import annotations
 
@@ -22,31 +25,61 @@ class TensealPeer:
     slots = N // 2
 
     def __init__(self) -> None:
-        context = tenseal.context(
-            tenseal.SCHEME_TYPE.CKKS, N, coeff_mod_bit_sizes=list(PRIME_BITS), n_threads=1
-        )
-        context.global_scale = SCALE
-        context.generate_galois_keys()
-        self._context = context
+        self._context = _context(tenseal.ENCRYPTION_TYPE.ASYMMETRIC)
+        self._context.generate_galois_keys()
         self._facts: dict[str, Any] = {
             "threads": 1, "parameters": f"N = {N}, log2 QP = {sum(PRIME_BITS)}",
             "log_qp": sum(PRIME_BITS), "security_bits": check_ring(N, PRIME_BITS),
         }  # fmt: skip
 
-    def encrypt(self, values: NDArray[np.float64]) -> Contender:
-        """One vector of at most N / 2 values; an item is a value."""
+    def encrypt_batch(self, values: NDArray[np.float64]) -> Contender:
+        """Encoding and encryption under the public key."""
+        rows = values.tolist()  # faster for it than arrays
+        return self._contender("tenseal", lambda: self._encrypted(rows), len(rows), values)
+
+    def encrypt_to_bytes(self, values: NDArray[np.float64]) -> Contender:
+        """Encryption under the secret key, and serialisation."""
+        context = _context(tenseal.ENCRYPTION_TYPE.SYMMETRIC)
+        rows = values.tolist()
 
         def run() -> Any:
-            return tenseal.ckks_vector(self._context, values)
+            return [tenseal.ckks_vector(context, row).serialize() for row in rows]
 
-        return self._contender("tenseal", run, values.size, values)
+        def error() -> float:
+            read = tenseal.ckks_vector_from(context, run()[0])
+            return relative_error(read.decrypt(), values[0])
 
-    def decrypt(self, values: NDArray[np.float64]) -> Contender:
-        """The vector `values`, encrypted beforehand; an item is a value."""
-        vector = tenseal.ckks_vector(self._context, values)
         return Contender(
-            "tenseal", vector.decrypt, values.size, self._facts,
-            lambda: relative_error(vector.decrypt(), values),
+            "tenseal", run, len(rows), self._facts, error, lambda _: {"bytes": len(run()[0])}
+        )
+
+    def add(self, values: NDArray[np.float64]) -> Contender:
+        """Each vector to itself."""
+        vectors = self._encrypted(values.tolist())
+        return self._contender(
+            "tenseal", lambda: [v + v for v in vectors], len(vectors), 2 * values
+        )
+
+    def multiply_plain(self, values: NDArray[np.float64]) -> Contender:
+        """Each vector by the plain one, encoded anew, and rescaled."""
+        rows = values.tolist()
+        vectors = self._encrypted(rows)
+
+        def run() -> Any:
+            return [v * row for v, row in zip(vectors, rows, strict=True)]
+
+        return self._contender("tenseal", run, len(rows), values**2)
+
+    def multiply(self, values: NDArray[np.float64]) -> Contender:
+        """Each vector by itself, relinearised and rescaled."""
+        vectors = self._encrypted(values.tolist())
+        return self._contender("tenseal", lambda: [v * v for v in vectors], len(vectors), values**2)
+
+    def decrypt_batch(self, values: NDArray[np.float64]) -> Contender:
+        vectors = self._encrypted(values.tolist())
+        return Contender(
+            "tenseal", lambda: [v.decrypt() for v in vectors], len(vectors), self._facts,
+            lambda: relative_error([v.decrypt() for v in vectors], values),
         )  # fmt: skip
 
     def dot(self, X: NDArray[np.float64], d: NDArray[np.float64]) -> Contender:
@@ -62,11 +95,24 @@ class TensealPeer:
 
         return self._contender("tenseal dot", run, few.size, few.T @ d)
 
+    def _encrypted(self, rows: list[list[float]]) -> list[Any]:
+        return [tenseal.ckks_vector(self._context, row) for row in rows]
+
     def _contender(self, label: str, run: Any, items: int, want: NDArray[np.float64]) -> Contender:
         def error() -> float:
             result = run()
             vectors = result if isinstance(result, list) else [result]
-            return relative_error([v for vector in vectors for v in vector.decrypt()], want)
+            got = [v for vector in vectors for v in vector.decrypt()]
+            return relative_error(got, want.reshape(-1))
 
         note = {"note": UNMASKED} if label == "tenseal dot" else {}
         return Contender(label, run, items, self._facts | note, error)
+
+
+def _context(kind: Any) -> Any:
+    context = tenseal.context(
+        tenseal.SCHEME_TYPE.CKKS, N, coeff_mod_bit_sizes=list(PRIME_BITS),
+        encryption_type=kind, n_threads=1,
+    )  # fmt: skip
+    context.global_scale = SCALE
+    return context

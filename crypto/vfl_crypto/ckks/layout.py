@@ -11,7 +11,7 @@ for n' = 1: no power of 3 is congruent to -1, and the sum over all slots keeps a
   part. One ciphertext holds the products of 2n' features;
 * the key holder adds the slots of each class: the lazy sums of PackVFL (arXiv 2405.00482).
 
-`residues.fold` finds the same 2n' coefficients in the transformed words of a ciphertext.
+`fold.fold` finds the same 2n' coefficients in the transformed words of a ciphertext.
 """
 
 from __future__ import annotations
@@ -62,9 +62,14 @@ class Layout:
         return -(-self.rows // self.padded)
 
     @property
+    def padded_blocks(self) -> int:
+        """The power of two above the blocks."""
+        return power_above(self.blocks)
+
+    @property
     def total(self) -> int:
         """All rows, padded to a power of two. A result is stored as its mean over these."""
-        return self.padded * power_above(self.blocks)
+        return self.padded * self.padded_blocks
 
     def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(rows,) -> (blocks, slots): every value in the `classes` slots of its row."""
@@ -95,10 +100,10 @@ def pair(values: NDArray[np.float64], classes: int) -> NDArray[np.complex128]:
 
 
 def class_values(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2n',) wanted coefficients -> (2n',) slot values of the classes, real parts first."""
-    size = len(coefficients)
+    """(..., 2n') wanted coefficients -> (..., 2n') slot values of the classes, real parts first."""
+    size = coefficients.shape[-1]
     turned = coefficients * np.exp(1j * np.pi / size * np.arange(size))
     odd = np.fft.ifft(turned) * size  # [j] is the value at exp(i pi (2j + 1) / size)
     exponents = np.array([pow(3, r, 2 * size) for r in range(size // 2)])
-    slots = odd[(exponents - 1) // 2]
-    return np.concatenate((slots.real, slots.imag))
+    slots = odd[..., (exponents - 1) // 2]
+    return np.concatenate((slots.real, slots.imag), axis=-1)

@@ -1,0 +1,55 @@
+"""Batches of encrypted vectors, with the scale, noise and magnitude that they really have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vfl_crypto.ckks import noise
+from vfl_crypto.errors import EncodingOverflowError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vfl_crypto.ckks.parameters import Parameters
+
+SIGMAS = 8.0  # deviations of noise that must fit: a Gaussian leaves them once in 10^15
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """One ciphertext a vector: `words` (count, 2 or 3 polynomials, level, N), NTT form.
+
+    `scale` is exactly what the values are multiplied by, whatever primes were divided out; values
+    are below `bound`, the real part of each is off by `deviation` (one standard deviation, the mean
+    over the slots). Only `fresh` ones may leave: they were encrypted or `depart`ed in this process.
+    """
+
+    key_id: str
+    words: NDArray[np.uint64]
+    scale: float
+    lengths: tuple[int, ...]  # values of each vector
+    bound: float
+    deviation: float
+    seeds: NDArray[np.uint8] | None = None  # (count, 64): c1 expands from them
+    fresh: bool = False
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def level(self) -> int:
+        """Data primes that are left."""
+        return int(self.words.shape[2])
+
+    def require_room(self, parameters: Parameters) -> Vectors:
+        """The same vectors. Raises `EncodingOverflowError` if they could wrap around Q."""
+        spread = SIGMAS * noise.peak(parameters.n) * self.deviation
+        most = (self.bound + spread) * self.scale
+        if not 2 * most < parameters.modulus(self.level):
+            raise EncodingOverflowError(
+                f"values up to {self.bound:g} at scale {self.scale:g} do not fit the "
+                f"{self.level} primes that are left; rescale, use a smaller scale or more primes"
+            )
+        return self
