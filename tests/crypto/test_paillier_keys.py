@@ -1,6 +1,7 @@
 """Paillier keys: structure, floor, and a parser that accepts only what was written."""
 
 import math
+import random
 
 import msgspec
 import numpy as np
@@ -11,7 +12,12 @@ from hypothesis import strategies as st
 from vfl_crypto.errors import CryptoError, InsecureParametersError, WireError
 from vfl_crypto.paillier import PaillierScheme
 from vfl_crypto.paillier.keys import PublicKey, generate_primes
-from vfl_crypto.paillier.limbs import from_limbs, random_limbs, to_limbs
+from vfl_crypto.paillier.limbs import (
+    all_positive_below,
+    from_limbs,
+    random_limbs,
+    to_limbs,
+)
 from vfl_crypto.paillier.private import PrivateKey
 
 
@@ -138,3 +144,15 @@ def test_limbs_hold_integers(values):
     rows = to_limbs(values, 3)
     assert rows.dtype == np.uint64
     assert from_limbs(rows) == values
+
+
+@pytest.mark.parametrize("limbs", [1, 2, 5])
+def test_rows_are_compared_with_a_bound_as_integers_are(limbs):
+    draw = random.Random(limbs)
+    for _ in range(300):
+        # Few distinct limbs, so that rows agree with the bound in many.
+        digits = [[draw.choice((0, 1, 2**63, 2**64 - 1)) for _ in range(limbs)] for _ in range(4)]
+        *rows, bound = (sum(d << (64 * i) for i, d in enumerate(row)) for row in digits)
+        expected = all(0 < row < bound for row in rows)
+        assert all_positive_below(to_limbs(rows, limbs), bound) == expected
+    assert all_positive_below(to_limbs([], limbs), 1)

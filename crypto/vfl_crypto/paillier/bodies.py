@@ -12,7 +12,7 @@ import numpy as np
 
 from vfl_crypto.errors import CryptoError, KeyMismatchError, WireError
 from vfl_crypto.fixedpoint import require_below
-from vfl_crypto.paillier.limbs import from_limbs
+from vfl_crypto.paillier.limbs import all_positive_below
 from vfl_crypto.paillier.packing import Slots
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ def check_body(ciphertext: Ciphertext, scheme: str, key: PublicKey) -> NDArray[n
     if not 0 <= ciphertext.scale_bits <= MAX_SCALE_BITS:
         raise WireError(f"a scale of 2^{ciphertext.scale_bits} is not possible here")
     rows = np.ascontiguousarray(body, dtype=np.uint64)
-    square = key.n**2
-    if not all(0 < c < square for c in from_limbs(rows)):
+    if not all_positive_below(rows, key.n**2):
         raise WireError("a ciphertext is not between 0 and n^2: damaged or forged")
     return rows

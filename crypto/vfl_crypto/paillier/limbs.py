@@ -33,6 +33,19 @@ def from_limbs(rows: NDArray[np.uint64]) -> list[int]:
     return [int.from_bytes(data[i : i + step], "little") for i in range(0, len(data), step)]
 
 
+def all_positive_below(rows: NDArray[np.uint64], bound: int) -> bool:
+    """Whether 0 < row < bound for every row (count, limbs); the bound fits as many limbs."""
+    top = to_limbs([bound], rows.shape[1])[0]
+    level = rows  # rows equal to the bound in all limbs above
+    for limb in range(rows.shape[1] - 1, -1, -1):
+        if (level[:, limb] > top[limb]).any():
+            return False
+        level = level[level[:, limb] == top[limb]]
+        if not len(level):
+            return bool(rows.any(axis=1).all())
+    return False
+
+
 def random_limbs(count: int, bits: int) -> NDArray[np.uint64]:
     """`count` independent uniform integers below 2^bits from the operating system."""
     limbs = limbs_for(bits)
