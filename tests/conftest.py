@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local_ray import ray_cluster  # noqa: F401  a fixture; sets Ray's environment
 from vfl.context import Context, Event, Roster
@@ -18,6 +19,10 @@ from vfl.program import DECLARED
 from vfl.spec import CryptoSpec, JobSpec, LogisticRegression, PartySpec, ScheduleSpec, check_job
 from vfl.transport import inprocess
 from vfl_crypto.paillier import PaillierScheme
+
+# How long an example takes is the machine's affair: no test fails for it.
+settings.register_profile("vfl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vfl")
 
 TEST_KEY_BITS = 2048  # the smallest key that is not refused: jobs in tests make new keys each
 
@@ -40,7 +45,7 @@ def make_tables(
 ) -> Tables:
     """Correlated columns of `rows` joint people, `strangers` more in each party's table."""
     rng = np.random.default_rng(seed)
-    names = [f"id-{n}" for n in rng.permutation(rows + strangers * len(features))]
+    names = [f"person-{n}" for n in rng.permutation(rows + strangers * len(features))]
     total = sum(features.values())
     base = rng.standard_normal((rows, total)) + 0.6 * rng.standard_normal((rows, 1))
     score = base @ rng.standard_normal(total) / np.sqrt(total)

@@ -72,7 +72,7 @@ def test_it_holds_no_weight_and_no_id(run, page):
     for path in run.folder.glob("*/model.json"):
         for weight in msgspec.json.decode(path.read_bytes())["weights"]:
             assert f"{abs(weight):.9f}"[2:] not in page
-    assert not re.search(r"id-\d", page)
+    assert not re.search(r"person-\d", page)
 
 
 def test_what_comes_from_outside_is_escaped(run, tmp_path):

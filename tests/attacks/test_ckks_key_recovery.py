@@ -66,7 +66,7 @@ def test_values_that_went_through_the_door_give_nothing(setting):
     _, key = solve_for_the_key(vectors, released)
     _, truth = solve_for_the_key(vectors, raw)
     assert np.abs(key).min() > 1  # not one coefficient is ternary
-    assert abs(np.corrcoef(key, truth)[0, 1]) < 6 / np.sqrt(N)
+    assert abs(np.corrcoef(key, truth)[0, 1]) < 7 / np.sqrt(N)
 
 
 def test_the_flood_alone_is_enough_without_the_rounding(setting):
@@ -76,4 +76,4 @@ def test_the_flood_alone_is_enough_without_the_rounding(setting):
     noisy = raw + np.random.default_rng(1).normal(size=raw.shape) * std
     _, key = solve_for_the_key(vectors, noisy)
     _, truth = solve_for_the_key(vectors, raw)
-    assert abs(np.corrcoef(key, truth)[0, 1]) < 6 / np.sqrt(N)
+    assert abs(np.corrcoef(key, truth)[0, 1]) < 7 / np.sqrt(N)

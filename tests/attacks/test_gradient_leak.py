@@ -127,7 +127,7 @@ def test_the_guard_refuses_these_jobs_before_anything_is_opened(attack, tap, cha
 def test_the_refusal_names_no_row(attack):
     with pytest.raises(SecurityError) as caught:
         attack(one_hot)
-    assert "id-" not in str(caught.value) and " 17" not in str(caught.value)
+    assert "person-" not in str(caught.value) and " 17" not in str(caught.value)
 
 
 def test_a_job_with_small_batches_is_refused_before_it_starts(attack):

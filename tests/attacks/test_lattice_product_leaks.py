@@ -8,25 +8,27 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
+from lattice_products import (
+    ARITHMETIC,
+    PUBLIC,
+    SECRET,
+    correlation,
+    product,
+    returned_c1,
+    upload,
+)
 from vfl_crypto.lattice import masking, noise
-from vfl_crypto.lattice.arithmetic import Arithmetic
 from vfl_crypto.lattice.encryption import (
     decrypt,
-    encrypt_seeded,
     encrypt_zero,
-    expand_seeded,
     times_secret,
 )
-from vfl_crypto.lattice.keys import SecretKey
-from vfl_crypto.lattice.parameters import COMPACT, SETS, WIDE
+from vfl_crypto.lattice.parameters import COMPACT, WIDE
 from vfl_crypto.lattice.plan import Plan, choose
 from vfl_crypto.lattice.product import Tiles, _images, evaluate
 from vfl_crypto.lattice.tiles import Tile
-
-ARITHMETIC = {p.name: Arithmetic(p, threads=2) for p in SETS.values()}
-SECRET = {name: SecretKey(arithmetic) for name, arithmetic in ARITHMETIC.items()}
-PUBLIC = {name: secret.publish(levels=2) for name, secret in SECRET.items()}
 
 # One row of X a ciphertext, no packing: 50-bit primes, so no word of `a` is 0, 1 in 10^10 runs.
 N, RING, RNS = WIDE.n, ARITHMETIC["wide"].ring, ARITHMETIC["wide"].rns
@@ -34,33 +36,6 @@ ONE = Plan(WIDE, 1, N, 1, Tile(N, 1, N, 1), 0, 12, 40, noise.encrypted(WIDE, pub
 RNG = np.random.default_rng(0)
 X = RNG.integers(-2000, 2000, (1, N))
 D = RNG.integers(0, 4096, (N, 1), dtype=np.uint64)
-
-
-def upload(plan: Plan, C: np.ndarray) -> np.ndarray:
-    """The key holder's ciphertexts (inner blocks, column blocks, 2, primes, N) of C modulo t."""
-    name, n = plan.parameters.name, plan.parameters.n
-    messages = plan.tile.encode_data(C).reshape(-1, n)
-    seed, b = encrypt_seeded(SECRET[name], messages, plan.modulus_bits)
-    polys = expand_seeded(ARITHMETIC[name], seed, b)
-    return polys.reshape(plan.inner_blocks, plan.column_blocks, *polys.shape[1:])
-
-
-def product(plan: Plan, P: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Ciphertexts (results, 2, primes, N), before anything protects them."""
-    name = plan.parameters.name
-    return evaluate(PUBLIC[name], Tiles(plan, ARITHMETIC[name], P), c)
-
-
-def returned_c1(plan: Plan, sent: np.ndarray) -> np.ndarray:
-    """c1 (results, primes, N) as the key holder gets it."""
-    p, bits = plan.parameters, plan.modulus_bits + noise.C1_BITS
-    edge = plan.results * p.n * bits // 8
-    rows = sent[:edge].reshape(plan.results, -1)
-    return ARITHMETIC[p.name].rns.decompress(rows, bits, p.n)
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.corrcoef(np.ravel(a).astype(float), np.ravel(b).astype(float))[0, 1])
 
 
 def inverted(words: np.ndarray) -> np.ndarray:
@@ -153,9 +128,8 @@ def test_packing_of_the_results_confirms_every_guess_of_the_matrix():
     fresh = RING.add(packed, encrypt_zero(PUBLIC["wide"], 1))
     for guess in (right, other):  # with a zero on top both are off by what looks uniform
         parts = RING.subtract(fresh, guess)[0, 1] / np.array(WIDE.primes)[:, None]
-        counts = np.array([np.bincount((row * 16).astype(int), minlength=16) for row in parts])
-        chi2 = ((counts - N / 16) ** 2 / (N / 16)).sum()
-        assert chi2 < 115  # 45 degrees of freedom, p < 1e-7
+        for row in parts:
+            assert chisquare(np.bincount((row * 16).astype(int), minlength=16)).pvalue > 1e-9
 
 
 def test_one_zero_for_two_results_gives_the_difference_of_the_rows():
@@ -202,7 +176,7 @@ def test_without_the_rest_of_c0_the_other_inner_products_cannot_be_read():
     sent, _ = masking.mask(ONE, PUBLIC["wide"], BARE)
     messages = decrypt(SECRET["wide"], BARE, 40)[0]
     half = RNS.scale_down(times_secret(SECRET["wide"], returned_c1(ONE, sent)), 40)[0]
-    assert abs(correlation(half[1:], messages[1:])) < 6 / np.sqrt(N)
+    assert abs(correlation(half[1:], messages[1:])) < 7 / np.sqrt(N)
     assert (half == messages).sum() < 3
 
 

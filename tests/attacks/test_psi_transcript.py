@@ -22,7 +22,9 @@ ALL = [b"everybody-%d" % n for n in range(12)]
 BANK_P0 = [b"bank and p0-%d" % n for n in range(5)]
 BANK_P1 = [b"bank and p1-%d" % n for n in range(4)]
 P0_P1 = [b"p0 and p1-%d" % n for n in range(6)]
-OWN = {name: [b"%s-%d" % (name.encode(), n) for n in range(3)] for name in ("bank", "p0", "p1")}
+OWN = {
+    name: [b"%s alone-%d" % (name.encode(), n) for n in range(3)] for name in ("bank", "p0", "p1")
+}
 TABLES = {
     "bank": ALL + BANK_P0 + BANK_P1 + OWN["bank"],
     "p0": ALL + BANK_P0 + P0_P1 + OWN["p0"],

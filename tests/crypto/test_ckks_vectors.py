@@ -70,7 +70,7 @@ def test_fresh_noise_is_what_is_declared(holder, public):
     assert vectors.fresh
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(length=st.integers(1, 4096), count=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
 def test_arithmetic_is_that_of_vectors(length, count, seed):
     holder = HOLDERS["short"]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from lattice_products import PUBLIC, SECRET, signed
 
+from lattice_products import PUBLIC, SECRET, entries, signed
 from vfl_crypto.errors import KeyMismatchError, WireError
 from vfl_crypto.lattice import exchange, masking
 from vfl_crypto.lattice.parameters import COMPACT
@@ -21,8 +21,7 @@ def product(P: np.ndarray, C: np.ndarray, bits: int) -> np.ndarray:
     down, own = exchange.answer(Tiles(plan, SECRET_KEY.arithmetic, P), PUBLIC_KEY, up)
     theirs = masking.open_returned(plan, SECRET_KEY, down)
     assert up.nbytes <= plan.upload_bytes and down.nbytes <= plan.download_bytes + 2
-    shift = np.uint64(64 - log_t)
-    return ((own + theirs) << shift).view(np.int64) >> shift.astype(np.int64)
+    return signed(own + theirs, log_t)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +35,9 @@ def product(P: np.ndarray, C: np.ndarray, bits: int) -> np.ndarray:
 )
 def test_the_products_of_a_vertical_model(name, batch, inner, outer):
     rng = np.random.default_rng(len(name))
-    X = signed(rng, (batch, inner), 10, extreme=False)
-    W = signed(rng, (inner, outer), 10, extreme=False)
-    D = signed(rng, (batch, outer), 10, extreme=False)
+    X = entries(rng, (batch, inner), 10, extreme=False)
+    W = entries(rng, (inner, outer), 10, extreme=False)
+    D = entries(rng, (batch, outer), 10, extreme=False)
     if "X^T" in name:
         got, want = product(np.ascontiguousarray(X.T), D, 10), X.T @ D
     elif "[[E]]" in name:  # the encrypted factor on the left: transposed

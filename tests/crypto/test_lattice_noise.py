@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from lattice_products import PUBLIC, SECRET, expected, modulo, signed, upload
 
+from lattice_products import PUBLIC, SECRET, centred, entries, expected, modulo, upload
 from vfl_crypto.errors import InsecureParametersError
 from vfl_crypto.lattice import noise
 from vfl_crypto.lattice.encryption import (
@@ -20,16 +20,6 @@ from vfl_crypto.lattice.tiles import Tile
 from vfl_crypto.security import LOG2_QP_LIMIT
 
 
-def centred(polys: np.ndarray, parameters: ParameterSet) -> np.ndarray:
-    """(count, primes, N) -> floats in (-Q/2, Q/2), by the Chinese remainder theorem."""
-    q, total = parameters.q, 0
-    for i, prime in enumerate(parameters.primes):
-        rest = q // prime
-        total = total + polys[:, i].astype(object) * (rest * pow(rest, -1, prime))
-    total = total % q
-    return np.where(total > q // 2, total - q, total).astype(np.float64)
-
-
 def noise_of(secret, polys, messages, bits):
     ring = secret.arithmetic.ring
     scaled = secret.arithmetic.rns.scale_up(messages, bits)
@@ -39,34 +29,34 @@ def noise_of(secret, polys, messages, bits):
 @pytest.mark.parametrize("parameters", SETS.values(), ids=str)
 def test_fresh_encryptions(parameters):
     secret, public = SECRET[parameters.name], PUBLIC[parameters.name]
-    messages = np.random.default_rng(0).integers(0, 2**30, (4, parameters.n), dtype=np.uint64)
+    messages = np.random.default_rng(0).integers(0, 2**30, (8, parameters.n), dtype=np.uint64)
     seed, b = encrypt_seeded(secret, messages, 30)
     own = noise_of(secret, expand_seeded(secret.arithmetic, seed, b), messages, 30)
     assert own.std() == pytest.approx(noise.encrypted(parameters, public=False), rel=0.03)
     theirs = noise_of(secret, encrypt_public(public, messages, 30), messages, 30)
-    assert theirs.std() == pytest.approx(noise.encrypted(parameters, public=True), rel=0.06)
+    assert theirs.std() == pytest.approx(noise.encrypted(parameters, public=True), rel=0.08)
 
 
 @pytest.mark.parametrize("parameters", SETS.values(), ids=str)
 def test_one_key_switch(parameters):
     secret, public = SECRET[parameters.name], PUBLIC[parameters.name]
     arithmetic, k = secret.arithmetic, parameters.n // 4 + 1
-    c = encrypt_zero(public, 4)
+    c = encrypt_zero(public, 8)
     switched = arithmetic.switch.switch(c, public.switching_key(k), k)
     before = arithmetic.ring.automorphism(phase(secret, c), k)
     change = centred(arithmetic.ring.subtract(phase(secret, switched), before), parameters)
-    assert change.std() == pytest.approx(noise.key_switch(parameters), rel=0.06)
+    assert change.std() == pytest.approx(noise.key_switch(parameters), rel=0.08)
 
 
-def noise_of_product(plan: Plan, P: np.ndarray, *, public: bool, uploads: int = 50) -> float:
+def noise_of_product(plan: Plan, P: np.ndarray, *, public: bool, results: int = 2400) -> float:
     """Standard deviation of the packed product's noise, in the coefficients that hold a result.
 
-    Taken over many uploads: those few coefficients share images, so that one upload tells
-    it to 10-17 % only.
+    Taken over as many uploads as make `results` of those: they share images, so that one upload
+    tells it to 10-17 % only, and all of them to 1-2 %.
     """
     parameters, log_t = plan.parameters, plan.modulus_bits
     rng = np.random.default_rng(1)
-    C = modulo(signed(rng, (plan.inner, plan.columns), 12, extreme=False), log_t)
+    C = modulo(entries(rng, (plan.inner, plan.columns), 12, extreme=False), log_t)
     secret = SECRET[parameters.name]
     tiles = Tiles(plan, secret.arithmetic, P)
     place, coefficient = (index.ravel() for index in plan.places)
@@ -78,7 +68,7 @@ def noise_of_product(plan: Plan, P: np.ndarray, *, public: bool, uploads: int = 
         values = phase(secret, packed)[place, :, coefficient]
         return centred(((values + primes - scaled) % primes)[:, :, None], parameters)
 
-    return float(np.std([one_upload() for _ in range(uploads)]))
+    return float(np.std([one_upload() for _ in range(results // plan.rows)]))
 
 
 CASES = {
@@ -113,8 +103,8 @@ def test_the_bound_holds_for_a_matrix_made_to_reach_it():
     n = COMPACT.n
     fresh = noise.encrypted(COMPACT, public=False)
     plan = Plan(COMPACT, 64, n, 1, Tile(n, 1, n, 1), 4, 12, 36, fresh)
-    measured = noise_of_product(plan, arranged(plan), public=False, uploads=100)
-    assert 0.85 < measured / plan.noise_std() < 1.1
+    measured = noise_of_product(plan, arranged(plan), public=False, results=6400)
+    assert 0.85 < measured / plan.noise_std() < 1.15
     assert plan.noise_std() > 1.4 * plan.noise_std(2.0**11)
 
 
@@ -127,7 +117,7 @@ def test_a_packed_product(case):
     tile = Tile(parameters.n, parameters.n // side, side, 1)
     plan = Plan(parameters, rows, inner, columns, tile, split, bits, log_t, fresh)
     rng = np.random.default_rng(1)
-    P = signed(rng, (rows, inner), bits, extreme=False)
+    P = entries(rng, (rows, inner), bits, extreme=False)
     measured = noise_of_product(plan, P, public=public)
     uniform = 2.0 ** (bits - 1) / np.sqrt(3)
     predicted = plan.noise_std(uniform)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lattice_products import PUBLIC, SECRET, expected, modulo, run, signed, upload
 
+from lattice_products import PUBLIC, SECRET, entries, expected, modulo, run, upload
 from vfl_crypto.errors import (
     CryptoError,
     EncodingOverflowError,
@@ -19,7 +19,7 @@ from vfl_crypto.lattice.product import TileBudget, Tiles, evaluate
 from vfl_crypto.lattice.tiles import Tile
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 40),
     inner=st.one_of(st.integers(1, 300), st.integers(3000, 9000)),
@@ -31,8 +31,8 @@ from vfl_crypto.lattice.tiles import Tile
 def test_a_product_is_exact_for_every_shape_and_value(rows, inner, columns, bits, extreme, seed):
     rng = np.random.default_rng(seed)
     P, C = (
-        signed(rng, (rows, inner), bits[0], extreme),
-        signed(rng, (inner, columns), bits[1], extreme),
+        entries(rng, (rows, inner), bits[0], extreme),
+        entries(rng, (inner, columns), bits[1], extreme),
     )
     log_t = modulus_bits(inner, *bits)
     plan = choose(COMPACT, (rows, inner, columns), plain_bits=bits[0], modulus_bits=log_t)
@@ -54,9 +54,9 @@ SHAPES = {
 def test_every_tile_and_split_gives_the_same_product(shape):
     rng = np.random.default_rng(1)
     rows, inner, columns = shape
-    P = signed(rng, (rows, inner), 8, extreme=False)
+    P = entries(rng, (rows, inner), 8, extreme=False)
     log_t = modulus_bits(inner, 8, 8)
-    C = modulo(signed(rng, (inner, columns), 8, extreme=False), log_t)
+    C = modulo(entries(rng, (inner, columns), 8, extreme=False), log_t)
     tried = set()
     for i in range(0, 13, 3):
         for j in range(0, 13 - i, 4):
@@ -76,7 +76,7 @@ def test_every_tile_and_split_gives_the_same_product(shape):
 def test_an_x_of_18_bits_times_full_range_shares():
     """Shares modulo 2^64 are uniform: nothing about the encrypted factor is small."""
     rng = np.random.default_rng(2)
-    P = signed(rng, (50, 3000), 18, extreme=False)
+    P = entries(rng, (50, 3000), 18, extreme=False)
     C = rng.integers(0, 2**64, (3000, 2), dtype=np.uint64)
     plan = choose(WIDE, (50, 3000, 2), plain_bits=18, modulus_bits=64)
     assert np.array_equal(run(plan, P, C), expected(plan, P, C))
@@ -116,7 +116,7 @@ def test_counts_are_those_of_the_recipe():
 def test_tiles_are_kept_within_the_budget_and_given_back():
     rng = np.random.default_rng(3)
     plan = choose(COMPACT, (20, 4096, 1), plain_bits=12, modulus_bits=36)
-    P = signed(rng, (20, 4096), 12, extreme=False)
+    P = entries(rng, (20, 4096), 12, extreme=False)
     budget, none = TileBudget(), TileBudget(0)
     arithmetic = SECRET["compact"].arithmetic
     tiles, poor = Tiles(plan, arithmetic, P, budget), Tiles(plan, arithmetic, P, none)

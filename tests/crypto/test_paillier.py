@@ -47,7 +47,7 @@ reals = st.floats(-(2.0**20), 2.0**20)
 entries = st.floats(-(2.0**9), 2.0**9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data(), n=st.integers(1, 6), f=st.integers(1, 4))
 def test_a_product_is_the_integer_product(holder, data, n, f):
     d = np.array(data.draw(st.lists(reals, min_size=n, max_size=n)))
@@ -59,7 +59,7 @@ def test_a_product_is_the_integer_product(holder, data, n, f):
     assert opened(holder, product).tolist() == [math.ldexp(float(m), -scale) for m in exact]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(pairs=st.lists(st.tuples(reals, reals), min_size=1, max_size=5))
 def test_a_sum_is_the_integer_sum(holder, pairs):
     a, b = np.array(pairs).T

@@ -111,7 +111,7 @@ def test_keys_that_cannot_be_are_refused(key):
             PublicKey.from_bytes(data)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_public_bytes_never_pass_unnoticed(key, data):
     good = key.public.to_bytes()

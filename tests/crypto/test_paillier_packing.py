@@ -57,7 +57,7 @@ def test_layouts_that_cannot_be_are_refused(holder, layout):
         holder.decrypt(c)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(n=st.integers(1, 9), f=st.integers(1, 45), seed=st.integers(0, 99))
 def test_packed_results_are_the_results(holder, n, f, seed):
     rng = np.random.default_rng(seed)

@@ -26,7 +26,7 @@ def signed(words, bits):
     return [int(w) - (1 << bits) * (int(w) >> (bits - 1)) for w in words]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(n=st.integers(1, 7), f=st.integers(1, 30), seed=st.integers(0, 99), short=st.booleans())
 def test_shares_add_up_to_the_product_or_one_unit_more(holder, n, f, seed, short):
     scheme = SHORT if short else SCHEME

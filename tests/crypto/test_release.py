@@ -82,9 +82,9 @@ def test_the_flood_has_the_variance_that_was_asked_for(monkeypatch):
     count, std = 40000, 3.0
     values = np.zeros(count)
     flooded = Door(count).release(Decrypted(values, flood_std=std)).values
-    assert abs(flooded.mean()) < 5 * std / math.sqrt(count)
-    assert abs(flooded.std() / std - 1) < 5 / math.sqrt(2 * count)
-    assert abs((flooded**4).mean() / std**4 - 3) < 5 * math.sqrt(96 / count)  # Gaussian tails
+    assert abs(flooded.mean()) < 7 * std / math.sqrt(count)
+    assert abs(flooded.std() / std - 1) < 7 / math.sqrt(2 * count)
+    assert abs((flooded**4).mean() / std**4 - 3) < 7 * math.sqrt(96 / count)  # Gaussian tails
 
 
 def test_digits_below_the_flood_are_not_opened():
@@ -99,9 +99,9 @@ def test_digits_below_the_flood_are_not_opened():
 
 def test_floods_are_drawn_anew_for_every_release(monkeypatch):
     monkeypatch.setattr(release, "NOISE_STEPS", 1e-6)
-    door, decrypted = Door(1000), Decrypted(np.zeros(100), flood_std=1.0)
+    door, decrypted = Door(4000), Decrypted(np.zeros(2000), flood_std=1.0)
     first, second = (door.release(decrypted).values for _ in range(2))
-    assert abs(np.corrcoef(first, second)[0, 1]) < 0.5
+    assert abs(np.corrcoef(first, second)[0, 1]) < 7 / math.sqrt(2000)
     assert not np.array_equal(first, second)
 
 

@@ -14,13 +14,7 @@ from vfl_crypto.paillier.limbs import from_limbs, limbs_for, to_limbs
 SIZES = (64, 65, 127, 508, 509, 1023, 1024, 2047, 2048, 3072)
 THREADS = (1, 2)
 
-
-@pytest.fixture(params=_native.cpu_levels(), autouse=True)
-def level(request):
-    before = _native.cpu_level()
-    _native.set_cpu_level(request.param)
-    yield request.param
-    _native.set_cpu_level(before)
+pytestmark = pytest.mark.usefixtures("level")
 
 
 def ring(n, *, square):
@@ -65,7 +59,7 @@ def test_a_modulus_of_6144_bits_and_more_is_no_special_case():
         ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), bits=st.integers(2, 700), square=st.booleans())
 def test_products_hold_for_any_odd_modulus(data, bits, square):
     n = data.draw(st.integers(max(3, 1 << (bits - 1)), (1 << bits) - 1)) | 1
@@ -149,7 +143,7 @@ def test_multi_exponentiation_is_the_product_of_powers(bits, square):
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     exponents=st.lists(
         st.lists(st.integers(-(2**40), 2**40), min_size=3, max_size=3), min_size=1, max_size=5

@@ -11,14 +11,7 @@ from vfl_crypto import _native
 from vfl_crypto.paillier.limbs import from_limbs, limbs_for, to_limbs
 
 LEVELS = _native.cpu_levels()
-
-
-@pytest.fixture(params=LEVELS, autouse=True)
-def level(request):
-    before = _native.cpu_level()
-    _native.set_cpu_level(request.param)
-    yield request.param
-    _native.set_cpu_level(before)
+pytestmark = pytest.mark.usefixtures("level")
 
 
 def ring(n, *, square):
@@ -84,7 +77,7 @@ def test_lanes_share_the_windows_of_few_rows(exponent_bits, rows):
         ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), rows=st.integers(1, 6), columns=st.integers(1, 6), bits=st.integers(1, 61))
 def test_accumulators_do_not_depend_on_level_or_threads(data, rows, columns, bits):
     n = (1 << 521) - 1

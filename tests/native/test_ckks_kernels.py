@@ -17,14 +17,6 @@ DATA, SPECIAL = CHAIN[:3], CHAIN[3]
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(params=_native.cpu_levels())
-def level(request):
-    before = _native.cpu_level()
-    _native.set_cpu_level(request.param)
-    yield request.param
-    _native.set_cpu_level(before)
-
-
 def numbers(words, primes):
     """Residues (k, n) -> integers in (-Q/2, Q/2), by the Chinese remainder theorem."""
     Q = math.prod(primes)

@@ -10,13 +10,7 @@ from vfl_crypto import _native
 
 P = 2**255 - 19
 
-
-@pytest.fixture(params=_native.cpu_levels(), autouse=True)
-def level(request):
-    before = _native.cpu_level()
-    _native.set_cpu_level(request.param)
-    yield request.param
-    _native.set_cpu_level(before)
+pytestmark = pytest.mark.usefixtures("level")
 
 
 def points_of(*rows):
@@ -82,7 +76,7 @@ EXTREME = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(EXTREME, min_size=1, max_size=9), st.binary(min_size=32, max_size=32))
 def test_extreme_coordinates_equal_openssl_and_a_low_order_point_spoils_no_neighbour(us, scalar):
     points = points_of(*(u.to_bytes(32, "little") for u in us))
@@ -95,7 +89,7 @@ def test_extreme_coordinates_equal_openssl_and_a_low_order_point_spoils_no_neigh
         assert raised.tobytes() == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(EXTREME, min_size=1, max_size=9))
 def test_the_curve_test_is_eulers_criterion_for_canonical_coordinates(us):
     rows = [u.to_bytes(32, "little") for u in us]

@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from test_ring import both, column, image, level, negacyclic, primes_below, residues
+from ring_models import both, column, image, negacyclic, primes_below, residues
 
 from vfl_crypto import _native
 
-__all__ = ["level"]  # the fixture: every instruction level
+pytestmark = pytest.mark.usefixtures("level")
 
 S2 = (34359697409, 34359451649, 68719403009)  # q0, q1, P
 

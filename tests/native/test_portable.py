@@ -15,14 +15,6 @@ SPECIAL = 2305843009213554689  # 61 bits
 SIZES = [1024, 4096]
 
 
-@pytest.fixture(params=_native.cpu_levels())
-def level(request):
-    before = _native.cpu_level()
-    _native.set_cpu_level(request.param)
-    yield request.param
-    _native.set_cpu_level(before)
-
-
 twin_ring = functools.cache(lambda n: portable.Ring(n, PRIMES))
 
 

@@ -142,7 +142,7 @@ def test_every_length_shape_and_thread_count_agrees_with_one_polynomial_at_a_tim
 bases = st.sampled_from(BASES)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(primes=bases, data=st.data())
 def test_packed_residues_are_their_bits_end_to_end(primes, data):
     m = data.draw(st.integers(0, 12))
@@ -155,7 +155,7 @@ def test_packed_residues_are_their_bits_end_to_end(primes, data):
     assert rns.unpack(packed, m).tolist() == x
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(primes=bases, data=st.data())
 def test_unpack_takes_exactly_the_strings_that_pack_gives(primes, data):
     m = data.draw(st.integers(1, 6))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plaintext
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vfl
@@ -43,7 +43,7 @@ table = st.lists(st.sampled_from(POOL), max_size=12, unique=True)
 @pytest.mark.parametrize("parties", [2, 3, 4])
 def test_the_joint_rows_are_the_intersection_of_the_sets_in_one_order(play, parties):
     @given(st.data(), st.integers(-5, 5))
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25)
     def check(data, seed):
         tables = data.draw(st.lists(table, min_size=parties, max_size=parties))
         joint = set.intersection(*map(set, tables))

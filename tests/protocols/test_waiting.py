@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 import numpy as np
@@ -13,7 +14,9 @@ from vfl.context import Roster
 from vfl.errors import DeadlineError, ProtocolError
 from vfl.messages import Disclosed, Public, pack
 from vfl.protocols.alignment_messages import JointCount, Salt
+from vfl.protocols.arbiter_messages import Scores
 from vfl_crypto import wire
+from vfl_crypto.oracles.mock import MockScheme
 
 ROSTER = Roster("bank", ("p0", "p1"))
 
@@ -49,22 +52,20 @@ def test_a_party_that_never_sends_is_a_deadline_error_that_names_everything(play
     begin = time.monotonic()
     with pytest.raises(DeadlineError) as caught:
         play(ROSTER, {"bank": bank, "p0": p0}, deadline_s=1.0)
-    assert 0.9 < time.monotonic() - begin < 3
+    assert 0.9 < time.monotonic() - begin < 5
     text = str(caught.value)
-    for part in ("p0 has waited 1 s of 1 s", "'align.joint_count'", "from bank", "align/7"):
+    for part in ("'align.joint_count'", "from bank", "align/7", "--resume"):
         assert part in text
-    assert "bank was last heard 1 s ago" in text and "--resume" in text
+    assert re.search(r"p0 has waited [1-9] s of 1 s .* bank was last heard [1-9] s ago", text)
 
 
 def test_a_gather_names_those_who_are_missing_and_only_those(play):
     async def bank(ctx):
-        await ctx.gather(context_scores(), from_=("p0", "p1"), scope="train/0/0")
+        await ctx.gather(Scores, from_=("p0", "p1"), scope="train/0/0")
 
     async def p1(ctx):
-        from vfl_crypto.oracles.mock import MockScheme
-
         body = MockScheme().generate().encryptor.encrypt(np.zeros(1))
-        await ctx.send("bank", context_scores()(body), scope="train/0/0")
+        await ctx.send("bank", Scores(body), scope="train/0/0")
         await asyncio.sleep(30)
 
     async def p0(ctx):
@@ -75,35 +76,30 @@ def test_a_gather_names_those_who_are_missing_and_only_those(play):
     assert "p1" not in str(caught.value)
 
 
-def context_scores():
-    from vfl.protocols.arbiter_messages import Scores
-
-    return Scores
-
-
 def test_a_long_wait_is_reported_while_it_lasts(play, monkeypatch):
-    monkeypatch.setattr(context, "_NOTICE_S", 0.2)
+    monkeypatch.setattr(context, "_NOTICE_S", 0.05)
 
     async def bank(ctx):
-        await asyncio.sleep(0.75)
+        await asyncio.sleep(0.6)
         await ctx.send("p0", Salt(Public(b"s" * 32)), scope="align")
 
+    begin = time.monotonic()
     events = play(ROSTER, {"bank": bank, "p0": receives_salt}).events
     waits = [event for event in events if event.kind == "waiting"]
-    assert 2 <= len(waits) <= 3
+    assert 2 <= len(waits) <= (time.monotonic() - begin) / 0.05
     assert all(e.party == "p0" and "'align.salt' from bank in align" in e.text for e in waits)
 
 
 def test_messages_of_others_do_not_put_a_deadline_off(play):
     async def bank(ctx):
-        for k in range(40):
+        for k in range(200):
             await ctx.send("p0", Salt(Public(b"s" * 32)), scope=f"other/{k}")
             await asyncio.sleep(0.05)
 
     begin = time.monotonic()
     with pytest.raises(DeadlineError):
         play(ROSTER, {"bank": bank, "p0": receives_salt}, deadline_s=0.5)
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 5  # all messages take ten seconds
 
 
 def tampered(frame, at=40):
@@ -129,7 +125,7 @@ def test_a_hostile_frame_ends_the_wait_at_once(play, name):
     begin = time.monotonic()
     with pytest.raises(ProtocolError, match=match):
         play(ROSTER, {"bank": sends(make()), "p0": receives_salt}, raw={"bank"})
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 5  # half of the deadline
 
 
 def test_a_frame_of_a_party_outside_the_job_is_refused(play):
@@ -214,5 +210,6 @@ def test_waiting_is_booked_as_waiting(play):
         await receives_salt(ctx)
         timings.update(ctx.timings)
 
+    begin = time.monotonic()
     play(ROSTER, {"bank": bank, "p0": p0})
-    assert 0.3 < timings["wait"] < 2
+    assert 0.3 < timings["wait"] < time.monotonic() - begin

@@ -51,7 +51,7 @@ async def _node(transport, on_event):
 
 
 def _gone(pid: int) -> bool:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             os.kill(pid, 0)
@@ -146,12 +146,14 @@ def test_a_party_that_dies_is_named_and_the_others_are_ended(launch, tmp_path):
     begin = time.monotonic()
     with pytest.raises(PartyLostError, match=r"^bank died: .*--resume"):
         launch({"bank": dies, "telecom": idler})
-    assert time.monotonic() - begin < 15  # most of it is the start
+    assert time.monotonic() - begin < 60  # the other one waits an hour
     assert _gone(int(pid.read_text()))
 
 
 @pytest.mark.parametrize("follow_up", [PartyLostError, DeadlineError])
-def test_the_error_that_caused_another_is_the_one_that_is_raised(launch, follow_up):
+def test_the_error_that_caused_another_is_the_one_that_is_raised(launch, follow_up, monkeypatch):
+    monkeypatch.setattr("vfl.transport.ray.SETTLE_S", 60.0)  # it comes when the machine lets it
+
     async def cause(transport, on_event):
         await asyncio.sleep(0.6)
         raise DataError("bank.csv: no such file")
@@ -163,7 +165,9 @@ def test_the_error_that_caused_another_is_the_one_that_is_raised(launch, follow_
         launch({"telecom": effect, "bank": cause})
 
 
-def test_a_death_is_raised_rather_than_what_others_say_of_it(launch):
+def test_a_death_is_raised_rather_than_what_others_say_of_it(launch, monkeypatch):
+    monkeypatch.setattr("vfl.transport.ray.SETTLE_S", 60.0)
+
     async def dies(transport, on_event):
         await asyncio.sleep(0.6)
         os._exit(1)
@@ -240,7 +244,7 @@ def test_a_laptop_without_a_cluster_gets_one_for_the_time_of_the_process():
         try:
             out, err = process.communicate(timeout=90)
             assert "{'x': 2, 'y': 4}" in out, err
-            end = time.monotonic() + 15
+            end = time.monotonic() + 60
             while session_members(process.pid) and time.monotonic() < end:
                 time.sleep(0.2)
             assert session_members(process.pid) == []

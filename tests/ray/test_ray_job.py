@@ -109,7 +109,9 @@ def test_after_the_death_of_a_party_a_resumed_job_ends_as_if_nothing_had_happene
         with pytest.raises(PartyLostError) as caught:
             api.run_job(job, folder=folder)
     stored = {p.name: Checkpoints(folder / p.name, p.name, "").epochs() for p in job.parties}
-    assert time.time() - (folder / "p0" / "epoch-000003.json").stat().st_mtime < 10
+    assert (
+        time.time() - (folder / "p0" / "epoch-000003.json").stat().st_mtime < 15
+    )  # the deadline has 20
     assert str(caught.value).startswith("p0 died: ")
     assert "--resume" in str(caught.value)
     assert stored["p0"] == [2, 3]

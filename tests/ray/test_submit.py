@@ -79,7 +79,7 @@ def test_without_the_clusters_token_a_job_is_refused_and_told_what_to_export(
 ):
     found = subprocess.run(
         [sys.executable, "-c", _SUBMIT, str(job_file()), ray_cluster.jobs], env=os.environ | token,
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert "PlacementError" in found.stderr
     assert "export RAY_AUTH_MODE=token" in found.stderr

@@ -12,7 +12,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import zstandard
-from test_lattice_frames import little_memory
+from mutants import little_memory
 
 from vfl_crypto.ckks import protobuf, seal, tenseal
 from vfl_crypto.ckks.arithmetic import Arithmetic

@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from test_lattice_frames import damaged, little_memory
+from mutants import damaged, little_memory
 
 from vfl_crypto.ckks import CkksScheme
 from vfl_crypto.ckks.formats import Formats

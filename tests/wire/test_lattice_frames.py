@@ -6,18 +6,14 @@ believed before it is checked shows as a MemoryError, which no parser may raise.
 
 from __future__ import annotations
 
-import resource
-import struct
 import tracemalloc
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import pytest
-from test_frames import mutate
+from mutants import LIES, damaged, little_memory, mutate
 
 from vfl_crypto import _native, wire
 from vfl_crypto.errors import (
@@ -59,52 +55,10 @@ SCHEME = LatticeScheme(COMPACT, FixedPoint(1, 6), FixedPoint(3, 8), threads=1, l
 HOLDER = SCHEME.generate()
 PUBLIC = SCHEME.encryptor(HOLDER.public_key)
 PRIMES = np.array(COMPACT.primes, dtype=np.uint64)[:, None]
-LIES = [0, 1, 2, 50, 255, 4096, 9000, 2**18, 2**18 + 1, 2**31, 2**32 - 1]
 
 
 def test_the_mutants_are_200_000():
     assert sum(MUTANTS.values()) == 200_000
-
-
-@contextmanager
-def little_memory(mib: int = 256) -> Iterator[None]:
-    """No more address space than there is now and `mib` above; not where it cannot be known."""
-    status = Path("/proc/self/statm")
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    if status.exists():
-        used = int(status.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (mib << 20), before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-def damaged(corpus: list[np.ndarray], count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """`count` mutants: flips and lies in the first 64 bytes, cuts, additions, runs of one byte."""
-    draws = zip(
-        rng.integers(len(corpus), size=count).tolist(), rng.integers(10, size=count).tolist(),
-        rng.integers(2**40, size=count).tolist(), rng.integers(256, size=count).tolist(),
-        strict=True,
-    )  # fmt: skip
-    for which, kind, place, value in draws:
-        data = corpus[which]
-        at = place % len(data)
-        if kind <= 2:  # most lengths are wrong
-            yield data[:at] if kind else np.append(data, np.uint8(value))
-            continue
-        data = data.copy()
-        if kind <= 5:
-            data[place % min(64, len(data))] ^= 1 << value % 8
-        elif kind == 6:
-            data[at : at + 1 + value * 16] = 255 * (value % 2)
-        elif kind == 7:
-            data[at] = value
-        elif kind == 8 and len(data) >= 8:
-            data[4:8] = np.frombuffer(struct.pack("<I", LIES[place % len(LIES)]), dtype=np.uint8)
-        else:
-            data[0] = place % 8
-        yield data
 
 
 def material() -> dict[str, Ciphertext]:
@@ -130,10 +84,11 @@ MATERIAL = material()
 
 def test_bodies_are_split_or_refused():
     rng = np.random.default_rng(1)
+    payloads = [rng.integers(256, size=rng.integers(1, 99), dtype=np.uint8) for _ in range(4)]
     corpus = [
-        bodies.make(kind, 0 if kind in bodies.ROWS else 50, rng.integers(0, 256, size, np.uint8))
+        bodies.make(kind, 0 if kind in bodies.ROWS else 50, payload)
         for kind in Kind
-        for size in rng.integers(1, 99, 4)
+        for payload in payloads
     ]
     seen: Counter[str] = Counter()
     with little_memory():
