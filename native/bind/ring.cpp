@@ -244,7 +244,7 @@ Result pack(const KeySwitch& keyswitch, const Array& nodes, std::size_t shift, c
 void bind_ring(nb::module_& module) {
     nb::class_<Ring>(module, "Ring",
                      "Z_Q[X]/(X^n + 1): uint64 arrays (..., k, n), limb i below primes[i].\n\n"
-                     "n is a power of two from 2^10 to 2^15, each prime 1 mod 2n and between 2^20 "
+                     "n is a power of two from 2^10 to 2^15, each prime 1 mod 2n and between 2^17 "
                      "and 2^61. Results are fully reduced.")
         .def("__init__",
              [](Ring* place, std::size_t n, const std::vector<std::uint64_t>& primes) {

@@ -190,7 +190,7 @@ void bind_rns(nb::module_& module) {
         .def("__init__",
              [](Rns* place, const std::vector<std::uint64_t>& primes) { new (place) Rns(primes); },
              nb::arg("primes"),
-             "primes: 1 to 4 distinct ones between 2^20 and 2^61, Q < 2^200; ValueError otherwise.")
+             "primes: 1 to 4 distinct ones between 2^17 and 2^61, Q < 2^200; ValueError otherwise.")
         .def_prop_ro("primes", [](const Rns& rns) {
             std::vector<std::uint64_t> values;
             for (const Prime& p : rns.primes()) values.push_back(p.value);

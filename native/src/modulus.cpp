@@ -28,13 +28,13 @@ bool is_prime(const Prime& p) {
 
 Prime::Prime(std::uint64_t p)
     : value(p), bits(static_cast<unsigned>(std::bit_width(p))), barrett(0), word_ratio(0), word(0) {
-    if (p > std::uint64_t{1} << 20 && p < std::uint64_t{1} << 61 && p % 2 == 1) {
+    if (p > std::uint64_t{1} << 17 && p < std::uint64_t{1} << 61 && p % 2 == 1) {
         barrett = static_cast<std::uint64_t>((Wide{1} << (2 * bits)) / p);
         word_ratio = static_cast<std::uint64_t>((Wide{1} << 64) / p);
         word = static_cast<std::uint64_t>((Wide{1} << 64) % p);
         if (is_prime(*this)) return;
     }
-    throw std::invalid_argument(std::to_string(p) + " is not a prime between 2^20 and 2^61");
+    throw std::invalid_argument(std::to_string(p) + " is not a prime between 2^17 and 2^61");
 }
 
 std::uint64_t Prime::power(std::uint64_t base, std::uint64_t exponent) const {

@@ -23,6 +23,7 @@ CHAINS = {
     "usual": (8192, [60, 40, 40, 60]),
     "short": (8192, [50, 40, 40, 50]),
     "small": (4096, [36, 30, 36]),
+    "coarse": (4096, [40, 20, 40]),
     "large": (16384, [60, 40, 40, 40, 40, 40, 60]),
 }
 RNG = np.random.default_rng(0)
@@ -34,6 +35,8 @@ class Side:
     def __init__(self, name, *, made_by_tenseal):
         n, bits = CHAINS[name]
         self.scale = 2.0 ** bits[1]
+        # Of products: TenSEAL declares no deviation.
+        self.coarse = {20: 0.5, 30: 1e-3, 40: 1e-5}[bits[1]]
         if made_by_tenseal:
             self.theirs = ts.context(ts.SCHEME_TYPE.CKKS, n, coeff_mod_bit_sizes=bits)
             self.theirs.global_scale = self.scale
@@ -100,13 +103,12 @@ def test_tenseal_computes_with_ours_and_we_with_theirs(side):
     a, b = side.holder.encrypt(x, side.scale), e.encrypt(y, side.scale)
     ours = [ts.ckks_vector_from(side.theirs, own.write_vectors(side.context, v)) for v in (a, b)]
     theirs = ts.ckks_vector(side.theirs, x.tolist())
-    tolerance = 1e-3 if side.scale < 2**35 else 1e-5
     for got, want in (
         (ours[0] + theirs, 2 * x),
         (ours[0] * ours[1], x * y),
         (ours[1] * y.tolist(), y * y),
     ):
-        assert np.abs(np.array(got.decrypt()) - want).max() < tolerance
+        assert np.abs(np.array(got.decrypt()) - want).max() < side.coarse
     read = own.read_vectors(side.context, theirs.serialize(), 1.0)
     for vectors, want in (
         (e.add(read, a), 2 * x),
@@ -121,7 +123,7 @@ def test_what_tenseal_multiplied_is_read_at_its_level(side):
     product = ts.ckks_vector(side.theirs, x.tolist()) * x.tolist()
     vectors = own.read_vectors(side.context, product.serialize(), 1.0)
     assert vectors.level == side.context.parameters.levels - 1
-    assert np.abs(opened(side, vectors) - x * x).max() < (1e-3 if side.scale < 2**35 else 1e-5)
+    assert np.abs(opened(side, vectors) - x * x).max() < side.coarse
 
 
 def test_our_public_context_encrypts_and_multiplies_in_tenseal():
@@ -238,7 +240,7 @@ def test_all_versions_and_compressions_are_read(version, compression):
     np.testing.assert_array_equal(found.words, words)
 
 
-@pytest.mark.parametrize("bits", [[60, 40, 40, 60], [50, 50, 50], [36, 30, 36, 30]])
+@pytest.mark.parametrize("bits", [[60, 40, 40, 60], [50, 50, 50], [40, 20, 40, 20]])
 def test_primes_are_those_of_seal(bits):
     theirs = [int(q.value()) for q in sealapi.CoeffModulus.Create(8192, bits)]
     assert list(Parameters.of_bits(8192, bits).primes) == theirs

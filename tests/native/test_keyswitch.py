@@ -62,7 +62,17 @@ def switched(bits, exponent, index):
 
 @pytest.mark.parametrize(
     "bits",
-    [(), (49, 49, 49, 49), (50, 50, 50), (50, 30), (30, 50), (60, 40, 60), (30, 49, 49)],
+    [
+        (),
+        (49, 49, 49, 49),
+        (50, 50, 50),
+        (50, 30),
+        (30, 50),
+        (60, 40, 60),
+        (30, 49, 49),
+        (40, 20, 40),
+        (20, 60),
+    ],
     ids=str,
 )
 def test_switching_is_the_definition_in_integers(bits):

@@ -13,7 +13,7 @@ from vfl_crypto import _native
 
 pytestmark = pytest.mark.usefixtures("level")
 
-BITS = (21, 30, 35, 44, 48, 49, 50, 51, 60, 61)
+BITS = (18, 21, 30, 35, 44, 48, 49, 50, 51, 60, 61)
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -53,7 +53,7 @@ def test_products_of_values_are_negacyclic_products(log_n, bits):
     assert product[0].tolist() == expected
 
 
-@pytest.mark.parametrize("bits", [21, 35, 48, 49, 50, 60])
+@pytest.mark.parametrize("bits", [18, 35, 48, 49, 50, 60])
 @pytest.mark.parametrize("log_n", range(10, 16))
 def test_the_inverse_undoes_the_transform_at_its_extremes(log_n, bits):
     n = 2**log_n

@@ -216,13 +216,13 @@ def test_wrong_bases_bits_and_shapes_are_refused():
     for primes, why in [
         ([], "1 to 4"), (P49 + P35[:1], "1 to 4"), ([P35[0], P35[0]], "twice"),
         ([*P60, P30[1]], "2\\^200"), ([0], "not a prime"), ([2], "not a prime"),
-        ([1048573], "not a prime"), ([2305843009213693967], "not a prime"),  # 20 bits, 62 bits
+        ([131071], "not a prime"), ([2305843009213693967], "not a prime"),  # 17 bits, 62 bits
         ([2**40 + 1], "not a prime"), ([P30[0] * 3], "not a prime"),
         ([341550071728321], "not a prime"),  # a strong pseudoprime to the bases 2 to 17
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=why):
             _native.Rns(primes)
-    _native.Rns([2305843009213693951, 1048583])  # 2^61 - 1; the smallest prime of 21 bits
+    _native.Rns([2305843009213693951, 131101])  # 2^61 - 1; the smallest prime of 18 bits
     rns, x = _native.Rns(P35[:2]), np.zeros((2, 5), dtype=np.uint64)
     for bits in (0, 65):
         with pytest.raises(ValueError, match=f"1 to 64, not {bits}"):

@@ -19,7 +19,7 @@ from vfl_crypto.security import check_ring
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MIN_PRIME_BITS, MAX_PRIME_BITS = 21, 60
+MIN_PRIME_BITS, MAX_PRIME_BITS = 18, 60
 
 
 @dataclass(frozen=True)

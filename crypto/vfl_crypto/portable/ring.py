@@ -29,8 +29,8 @@ class Ring:
         if not primes or len(set(primes)) != len(primes):
             raise ValueError("a ring needs one or more primes, each once")
         for q in primes:
-            if not 2**20 < q < 2**61 or q % (2 * n) != 1 or not is_prime(q):
-                raise ValueError(f"{q} is not a prime between 2^20 and 2^61 and 1 modulo {2 * n}")
+            if not 2**17 < q < 2**61 or q % (2 * n) != 1 or not is_prime(q):
+                raise ValueError(f"{q} is not a prime between 2^17 and 2^61 and 1 modulo {2 * n}")
         self.n, self.primes = n, list(primes)
         self.roots = [smallest_root(n, q) for q in primes]
         tables = [factors(n, q, root) for q, root in zip(primes, self.roots, strict=True)]

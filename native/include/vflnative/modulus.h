@@ -13,7 +13,7 @@ struct Prime {
     std::uint64_t word_ratio;  // floor(2^64 / value)
     std::uint64_t word;        // 2^64 mod value
 
-    // Throws std::invalid_argument unless p is a prime between 2^20 and 2^61.
+    // Throws std::invalid_argument unless p is a prime between 2^17 and 2^61.
     explicit Prime(std::uint64_t p);
 
     static std::uint64_t high(std::uint64_t a, std::uint64_t b) {

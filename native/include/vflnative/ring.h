@@ -18,7 +18,7 @@ struct RingKernels;
 
 class Ring {
 public:
-    // n is a power of two from 2^10 to 2^15, each prime q = 1 mod 2n and 2^20 < q < 2^61;
+    // n is a power of two from 2^10 to 2^15, each prime q = 1 mod 2n and 2^17 < q < 2^61;
     // std::invalid_argument otherwise. Kernels are those of the level active now.
     Ring(std::size_t n, std::span<const std::uint64_t> primes);
     Ring(const Ring&) = delete;

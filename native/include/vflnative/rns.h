@@ -26,7 +26,7 @@ public:
     static constexpr std::size_t max_limbs = 4;
     static constexpr unsigned max_bits = 110;  // of a rounded number
 
-    // 1 to 4 distinct primes between 2^20 and 2^61, Q < 2^200; std::invalid_argument otherwise.
+    // 1 to 4 distinct primes between 2^17 and 2^61, Q < 2^200; std::invalid_argument otherwise.
     explicit Rns(std::span<const std::uint64_t> primes);
 
     std::size_t limbs() const { return primes_.size(); }
