@@ -74,6 +74,15 @@ PROBLEMS = {
         BANK, SHOP, {"name": "key", "role": "arbiter", "data": "k.csv"}
     ),
     "passive party 'shop' has columns: []": parties(BANK, SHOP | {"columns": []}),
+    "party 'shop': encode.min_rows must be at least 1": parties(
+        BANK, SHOP | {"encode": {"min_rows": 0}}
+    ),
+    "party 'bank': encode.max_levels must be at least 2": parties(
+        BANK | {"encode": {"max_levels": 1}}, SHOP
+    ),
+    "party 'shop': encode.columns must name at least one": parties(
+        BANK, SHOP | {"encode": {"columns": []}}
+    ),
     "party 'shop' needs data:": parties(BANK, {"name": "shop"}),
     "exactly one party must be active": parties(SHOP, SHOP | {"name": "mill"}),
     "at least one passive party": parties(BANK),
@@ -108,7 +117,7 @@ def test_a_job_with_a_problem_is_refused_by_name(tmp_path, text):
 
 
 def test_every_problem_that_is_looked_for_has_a_test():
-    source = inspect.getsource(spec._problems)
+    source = inspect.getsource(spec._problems) + inspect.getsource(spec._encode_problems)
     sentences = source.count("found.append(") + source.count("found += [")
     checks = len(re.findall(r'^        f?"[^"]+": ', source, re.MULTILINE))
     # one += for party names (three tests), one for all of `checks`; the job's name has one test
@@ -152,6 +161,7 @@ def test_what_a_guard_refuses_an_accepted_leak_allows(tmp_path):
         (parties(BANK | {"colums": []}, SHOP), "columns"),
         (GOOD | {"crypto": {"scheme": "paillier", "keybits": 1}}, "key_bits"),
         (GOOD | {"schedule": {"deadline": 1}}, "deadline_s"),
+        (parties(BANK, SHOP | {"encode": {"min_row": 5}}), "min_rows"),
     ],
 )
 def test_an_unknown_key_is_refused_and_the_nearest_suggested(tmp_path, job, near):
@@ -195,7 +205,8 @@ def test_a_file_that_is_not_there_is_a_job_error(tmp_path, name):
 
 def test_the_schema_covers_every_key():
     text = json.dumps(json_schema())
-    for struct in (JobSpec, PartySpec, spec.LogisticRegression, spec.CryptoSpec, spec.ScheduleSpec):
+    parts = (spec.OneHotSpec, spec.LogisticRegression, spec.CryptoSpec, spec.ScheduleSpec)
+    for struct in (JobSpec, PartySpec, *parts):
         assert all(f'"{field}"' in text for field in struct.__struct_fields__)
 
 
@@ -247,11 +258,23 @@ def test_fit_takes_tables_in_memory_and_paths(tmp_path, monkeypatch):
     assert run.job.party("shop").data == str(tmp_path / "shop.csv")
 
 
+def test_encode_has_a_short_and_a_long_form(tmp_path):
+    job = load(tmp_path, parties(BANK | {"encode": "one_hot"}, SHOP))
+    assert job.party("bank").one_hot == spec.OneHotSpec(None, min_rows=10, max_levels=32)
+    assert job.party("shop").one_hot is None
+    cities = ["york", "bath", "ely", "york"] * 10
+    run = fit(tmp_path, shop={"data": table(b=cities), "encode": {"columns": ["b"], "min_rows": 4}})
+    assert run.job.party("shop").one_hot == spec.OneHotSpec(["b"], min_rows=4)
+    assert (run.folder / "shop" / "coefficients.csv").read_text().count("\nb,") == 3
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"shop": {"scale": "bogus"}},
         {"shop": {"impute": "mode"}},
+        {"shop": {"encode": "ordinal"}},
+        {"shop": {"encode": {"min_rows": "few"}}},
         {"shop": {"columns": "b"}},
         {"bank": {"label": 5}},
         {"model": vfl.LogisticRegression(epochs="many")},

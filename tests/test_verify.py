@@ -1,6 +1,7 @@
 """`vfl verify` and the plaintext it compares with: what is right passes, what is not fails."""
 
 import csv
+import itertools
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from vfl.api import run_job
 from vfl.cli import app
 from vfl.data.bundled import write_breast_cancer_job
 from vfl.errors import DataError, JobError
+from vfl.models import linear
 from vfl.parties.passive import PassiveParty
 from vfl.spec import CryptoSpec, LinearRegression, LogisticRegression, load_job
 from vfl.verify import _weights, verify
@@ -57,9 +59,9 @@ def test_a_linear_model_is_compared_by_r2(job):
 def test_a_weight_that_was_tampered_with_fails(job, monkeypatch):
     store = PassiveParty.store
 
-    def tampered(self, model):
-        model.weights[0] += 0.01
-        store(self, model)
+    def tampered(self, data, weights, **fields):
+        weights[0] += 0.01
+        store(self, data, weights, **fields)
 
     monkeypatch.setattr(PassiveParty, "store", tampered)
     result = verify(job(model=LogisticRegression(learning_rate=0.1, epochs=2)))
@@ -110,6 +112,14 @@ def test_the_protocol_learns_what_the_plaintext_reference_learns(job, tmp_path, 
     assert np.abs(theta).max() > 0.05
     name, value = plaintext.metric(model, pooled, plaintext.scores(pooled, theta))
     assert run.metrics[name] == pytest.approx(value, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [None, 512, 700])
+@pytest.mark.parametrize("rows", [1, 511, 1400, 65536, 131071, 131072, 200_001])
+def test_the_plaintext_has_the_batches_of_the_protocol(rows, size):
+    edges = plaintext._edges(rows, LogisticRegression(batch_size=size))
+    slices = [slice(a, b) for a, b in itertools.pairwise(edges)]
+    assert slices == linear.batches(rows, size)
 
 
 def test_filling_and_constant_columns_are_done_alike(job, tmp_path):

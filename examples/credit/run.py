@@ -13,6 +13,7 @@ import vfl
 HERE = Path(__file__).parent
 BANK = ("age", "income", "debt", "cards")
 TELECOM = ("months", "bill", "reminders", "prepaid")
+TARIFFS = ("basic", "family", "student")
 
 
 def make_data(folder: Path) -> None:
@@ -20,7 +21,8 @@ def make_data(folder: Path) -> None:
     rng = np.random.default_rng(7)
     bank = rng.standard_normal((900, len(BANK)))
     telecom = 0.3 * bank + rng.standard_normal((900, len(TELECOM)))
-    odds = bank @ [-0.3, -0.6, 0.9, 0.2] + telecom @ [-0.5, 0.3, 1.2, 0.4] - 0.5
+    tariff = rng.integers(len(TARIFFS), size=900)
+    odds = bank @ [-0.3, -0.6, 0.9, 0.2] + telecom @ [-0.5, 0.3, 1.2, 0.4] + tariff * 0.5 - 1
     late = rng.random(900) < 1 / (1 + np.exp(-odds))
     folder.mkdir(parents=True, exist_ok=True)
     ids = [f"C{number:05d}" for number in rng.permutation(99_999)[:900]]
@@ -33,8 +35,11 @@ def make_data(folder: Path) -> None:
         )
         _write(
             folder / f"{name}telecom.csv",
-            ["customer", *TELECOM],
-            [[ids[i], *telecom[i, :3].round(3), _prepaid(telecom[i, 3], rng)] for i in at_telecom],
+            ["customer", *TELECOM, "tariff"],
+            [
+                [ids[i], *telecom[i, :3].round(3), _prepaid(telecom[i, 3], rng), TARIFFS[tariff[i]]]
+                for i in at_telecom
+            ],
         )
 
 
@@ -49,6 +54,7 @@ def main() -> None:
 
     new = {"bank": data / "new-bank.csv", "telecom": data / "new-telecom.csv"}
     print("predictions for new customers, at the bank only:", run.predict(new))
+    print("each party's coefficients:", *run.folder.glob("*/coefficients.csv"))
     print("report:", run.report(run.folder / "report.html"))
 
 

@@ -112,6 +112,10 @@ def test_the_digest_sees_every_change_of_content_and_no_other():
         read(ROWS, columns=["debt", "age"]),
         read(ROWS, label=None, drop=["city", "default"]),
         read(ROWS.rename(columns={"default": "late"}), label="late"),
+        read(ROWS, drop=(), categorical="text"),
+        read(ROWS.assign(city=["x", "y", "z", "v"]), drop=(), categorical="text"),
+        read(ROWS.assign(city=["y", "x", "z", "w"]), drop=(), categorical="text"),
+        read(ROWS, categorical=["age"]),
     ]
     assert len({base.digest, *(table.digest for table in changed)}) == 1 + len(changed)
     nan = np.array([0x7FF8000000000123], dtype=np.uint64).view(np.float64)[0]
@@ -145,12 +149,53 @@ def test_the_id_cannot_be_the_label(tmp_path):
     assert "column 'person' cannot be both id and label" in message
 
 
-def test_a_column_of_text_is_named_with_its_row_and_two_ways_out(tmp_path):
+def test_a_column_of_text_is_named_with_its_row_and_three_ways_out(tmp_path):
     message = fault(tmp_path, f"person,city,default\na,1,0\nb,x{SECRET},1\n")
     assert message == (
         f"bank: column 'city' of {tmp_path / 'bank.csv'} is not numeric (row 3); leave it out with "
-        "drop: [city] or name the ones to use in columns:"
+        "drop: [city], name the ones to use in columns:, or set encode: one_hot"
     )
+
+
+def test_text_becomes_places_among_its_levels(tmp_path):
+    frame = ROWS.assign(city=["y", "x", None, "y"])
+    for source in every_source(tmp_path, frame):
+        table = read(source, drop=(), categorical="text")
+        assert table.names == ("age", "debt", "city") and table.levels == {"city": ("x", "y")}
+        np.testing.assert_array_equal(table.values[:, 2], [1, 0, np.nan, 1])
+        assert table.digest == read(frame, drop=(), categorical="text").digest
+        assert table.take([1]).levels == table.levels
+
+
+def test_whole_numbers_are_categories_where_they_are_named():
+    table = read(ROWS, categorical=["age"])
+    assert table.levels == {"age": ("30", "41", "52", "63")}
+    np.testing.assert_array_equal(table.values[:, 0], [0, 1, 2, 3])
+
+
+def test_text_among_numbers_is_a_fault_unless_the_column_is_named(tmp_path):
+    text = f"person,age,default\na,30,0\nb,x{SECRET},1\n"
+    message = fault(tmp_path, text, categorical="text")
+    assert "'age'" in message and "is not numeric (row 3)" in message
+    assert message.endswith("or set encode: {columns: [age]}")
+    table = read(tmp_path / "bank.csv", drop=(), categorical=["age"])
+    assert table.levels == {"age": ("30", f"x{SECRET}")}
+
+
+def test_what_cannot_be_a_category_is_named_with_its_row():
+    with pytest.raises(DataError) as caught:
+        read({"person": ["a", "b"], "age": [1.0, float(SECRET)]}, label=None, drop=(),
+             categorical=["age"])  # fmt: skip
+    message = str(caught.value)
+    assert message.startswith("bank: column 'age' of the dict cannot be read as categories (row 2)")
+    assert SECRET not in message
+
+
+def test_a_column_to_encode_must_be_a_feature(tmp_path):
+    text = f"person,age,default\na,{SECRET},0\n"
+    for name in ("city", "default", "person"):
+        message = fault(tmp_path, text, categorical=[name])
+        assert f"no feature column '{name}', which encode: names; the features are: age" in message
 
 
 def test_a_label_of_text_is_to_be_coded(tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vfl.spec import JobSpec, ModelSpec, PartySpec
+    from vfl.spec import JobSpec, ModelSpec, OneHotSpec, PartySpec
 
     Vector = NDArray[np.float64]
 
@@ -51,19 +52,27 @@ def pool(job: JobSpec) -> Pooled:
     """
     parties = [p for p in job.parties if p.data is not None]
     tables = [
-        read_table(p.data, party=p.name, id=p.id, label=p.label, columns=p.columns, drop=p.drop)
+        read_table(
+            p.data, party=p.name, id=p.id, label=p.label, columns=p.columns, drop=p.drop,
+            categorical=(p.one_hot.columns or "text") if p.one_hot else (),
+        )
         for p in parties
-    ]
+    ]  # fmt: skip
     X, y, _ = pooled_table(tables)
     order = _order(tables, job.seed)
     X, y = X[order], y[order]
     train = len(y) - round(len(y) * job.test_fraction)
-    columns, begin = {}, 0
+    edges = _edges(train, job.model)
+    parts, columns, begin, end = [], {}, 0, 0
     for party, table in zip(parties, tables, strict=True):
-        own = columns[party.name] = slice(begin, begin + len(table.names))
-        X[:, own] = _preprocessed(X[:, own], party, train)
-        begin = own.stop
-    return Pooled(X, y, columns, train)
+        own = X[:, begin : begin + len(table.names)]
+        begin += len(table.names)
+        if party.one_hot:
+            own = _encoded(own, table, party.one_hot, edges)
+        parts.append(_preprocessed(own, party, train))
+        columns[party.name] = slice(end, end + own.shape[1])
+        end += own.shape[1]
+    return Pooled(np.hstack(parts), y, columns, train)
 
 
 def train(model: ModelSpec, pooled: Pooled) -> Vector:
@@ -80,8 +89,7 @@ def train(model: ModelSpec, pooled: Pooled) -> Vector:
         slope, target = 1.0, (y - y.mean()) / y.std()
     penalty = np.append(np.full(X.shape[1] - 1, model.l2), 0.0)
     learned = np.append(np.ones(X.shape[1] - 1), float(model.intercept))
-    count = max(1, n // model.batch_size) if model.batch_size else 1
-    edges = [round(n * i / count) for i in range(count + 1)]
+    edges = _edges(n, model)
     theta, m, v = (np.zeros(X.shape[1]) for _ in range(3))
     t = 0
     for epoch in range(model.epochs):
@@ -154,6 +162,36 @@ def _order(tables: Sequence[Table], seed: int) -> NDArray[np.intp]:
     start = b"vfl row order" + seed.to_bytes(16, "little", signed=True)
     digests = [hashlib.sha256(start + one).digest() for one in common]
     return np.array(sorted(range(len(common)), key=digests.__getitem__), dtype=np.intp)
+
+
+def _edges(rows: int, model: ModelSpec) -> list[int]:
+    count = max(1, rows // (model.batch_size or 65536))
+    return [round(rows * i / count) for i in range(count + 1)]
+
+
+def _encoded(X: Vector, table: Table, spec: OneHotSpec, edges: list[int]) -> Vector:
+    """One party's columns with its categories as zeros and ones, by counting names."""
+    made = []
+    for name, values in zip(table.names, X.T, strict=True):
+        if name not in table.levels:
+            made.append(values)
+            continue
+        names = ["" if np.isnan(v) else table.levels[name][int(v)] for v in values]
+        counts = [Counter(names[a:b]) for a, b in itertools.pairwise(edges)]
+        total = Counter(names[: edges[-1]])
+        ranked = sorted(total, key=lambda level: (-total[level], level))
+        enough = [one for one in ranked if min(c[one] for c in counts) >= spec.min_rows]
+        if not enough:
+            raise DataError(
+                f"{table.party}: no category of column '{name}' has {spec.min_rows} rows in every "
+                f"batch; drop: [{name}], or lower min_rows in encode:"
+            )
+        first, *others = enough[: spec.max_levels]
+        made += [np.array([n == level for n in names], float) for level in sorted(others)]
+        rest = {one for one in names if one != first and one not in others}
+        if min(sum(c[one] for one in rest) for c in counts) >= spec.min_rows:
+            made.append(np.array([n in rest for n in names], float))
+    return np.column_stack(made) if made else X[:, :0]
 
 
 def _preprocessed(X: Vector, party: PartySpec, train: int) -> Vector:

@@ -17,6 +17,14 @@ MIN_BATCH = 512  # rows behind one opened gradient; see SECURITY.md, "opened gra
 LATTICE_PARTIES = 16  # whose encryptions its range can add up
 
 
+class OneHotSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a party's text columns become numbers; `encode: one_hot` is this with its defaults."""
+
+    columns: list[str] | None = None  # also columns of whole numbers; all of text when absent
+    min_rows: int = 10  # that a category needs in every batch to have a column of its own
+    max_levels: int = 32  # categories kept of a column, the most frequent ones
+
+
 class PartySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One participant. `label` makes it the active party, `role: arbiter` the arbiter."""
 
@@ -25,12 +33,18 @@ class PartySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     id: str = "id"
     label: str | None = None
     role: Literal["active", "passive", "arbiter"] | None = None
-    columns: list[str] | None = None  # features to use; all numeric columns when absent
+    columns: list[str] | None = None  # features to use; all columns when absent
     drop: list[str] = []
     impute: Literal["mean", "median", "zero"] | None = None
     scale: Literal["standard", "none"] = "standard"
+    encode: Literal["one_hot"] | OneHotSpec | None = None  # text columns are refused when absent
     placement: dict[str, str] = {}  # Ray node labels
     folder: str | None = None  # private folder on the party's own node
+
+    @property
+    def one_hot(self) -> OneHotSpec | None:
+        """`encode` in its long form."""
+        return OneHotSpec() if isinstance(self.encode, str) else self.encode
 
 
 class _Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -194,6 +208,7 @@ def _problems(job: JobSpec) -> list[str]:
             )
         if role != "arbiter" and p.data is None:
             found.append(f"party {p.name!r} needs data: the path of its table")
+        found += _encode_problems(p)
     if count["active"] != 1 and len(labelled) <= 1:
         found.append("exactly one party must be active: give one party a label:")
     if count["passive"] < 1:
@@ -242,11 +257,23 @@ def _problems(job: JobSpec) -> list[str]:
     return found
 
 
+def _encode_problems(party: PartySpec) -> list[str]:
+    encode = party.one_hot
+    if encode is None:
+        return []
+    checks = {
+        "encode.min_rows must be at least 1": encode.min_rows >= 1,
+        "encode.max_levels must be at least 2": encode.max_levels >= 2,
+        "encode.columns must name at least one; leave it out for all text": encode.columns != [],
+    }
+    return [f"party {party.name!r}: {text}" for text, holds in checks.items() if not holds]
+
+
 def _explain(text: str) -> str:
     """msgspec's message, with a near miss suggested for an unknown key."""
     match = re.search(r"unknown field `([^`]*)`", text)
     if match:
-        structs = (JobSpec, PartySpec, LogisticRegression, CryptoSpec, ScheduleSpec)
+        structs = (JobSpec, PartySpec, OneHotSpec, LogisticRegression, CryptoSpec, ScheduleSpec)
         known = sorted({field for struct in structs for field in struct.__struct_fields__})
         near = difflib.get_close_matches(match[1], known, n=1)
         text += f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"

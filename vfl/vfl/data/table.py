@@ -1,4 +1,4 @@
-"""One party's table: who is in it, the numeric columns, and the label where the party holds it.
+"""One party's table: who is in it, its columns, and the label where the party holds it.
 
 Everything a party reads passes here once and is checked once, so that a bad cell is a sentence
 with a file, a column and a row before training starts, and not a NaN during it. Sentences name no
@@ -8,18 +8,19 @@ cell: an error travels to other parties, a value must not.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from vfl.data.categories import coded, is_text
 from vfl.data.ids import canonical_ids, refuse_repeated
 from vfl.data.readers import Columns, numbers, read_columns
 from vfl.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,6 +31,8 @@ class Table:
 
     ids: n canonical ids, each once. names: f column names. values: float64 (n, f) C-contiguous,
     NaN for missing, never infinite. label: float64 (n,), finite, or None for a passive party.
+    levels: for each column of categories its level names, sorted; the column in `values` then holds
+    places in them.
     """
 
     party: str
@@ -39,6 +42,7 @@ class Table:
     values: NDArray[np.float64]
     label: NDArray[np.float64] | None = None
     label_name: str | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.values.setflags(write=False)  # the digest is computed once
@@ -63,6 +67,7 @@ class Table:
             np.ascontiguousarray(self.values[index]),
             None if self.label is None else self.label[index],
             self.label_name,
+            self.levels,
         )
 
     @cached_property
@@ -81,6 +86,9 @@ class Table:
         add(b"".join(len(i).to_bytes(4, "little") + i for i in self.ids))
         add("\0".join(self.names).encode())
         add((self.label_name or "").encode())
+        for name, levels in self.levels.items():
+            for part in (name, str(len(levels)), *levels):
+                add(part.encode())
         for array in (self.values, self.label):
             if array is not None:
                 one_nan = np.where(np.isnan(array), np.nan, array)  # NaN has many bit patterns
@@ -96,17 +104,19 @@ def read_table(
     label: str | None = None,
     columns: Sequence[str] | None = None,
     drop: Sequence[str] = (),
+    categorical: Sequence[str] | Literal["text"] = (),
 ) -> Table:
     """Read and check a party's data.
 
     source: a path to .csv, .parquet, .arrow or .feather, or a pandas DataFrame, a pyarrow Table
     or a dict of arrays. The features are `columns` in that order, or else every column but the
     id, the label and those in `drop`, in the order of the file. A party with a label may have no
-    features.
+    features. `categorical` are the features to read as categories, or "text": those that hold text
+    and no number.
 
     Raises `DataError` (a source that cannot be read; a column that is missing, listed twice, not
-    numeric, or infinite; a missing id or label; no features), `AlignmentError` (repeated ids) and
-    `MissingExtraError` (pyarrow).
+    numeric, infinite, or of no categories where some are asked for; a missing id or label; no
+    features), `AlignmentError` (repeated ids) and `MissingExtraError` (pyarrow).
     """
     raw = read_columns(source, party=party)
     for role, name in (("id", id), ("label", label)):
@@ -118,6 +128,12 @@ def read_table(
     if label == id:
         raise DataError(f"{raw.where}: column '{id}' cannot be both id and label; change label:")
     names = _feature_names(raw, id, label, columns, drop)
+    for name in () if categorical == "text" else categorical:
+        if name not in names:
+            raise DataError(
+                f"{raw.where} has no feature column '{name}', which encode: names; the features "
+                f"are: {_listed(names)}"
+            )
 
     ids = canonical_ids(
         raw.cells[id],
@@ -126,11 +142,18 @@ def read_table(
     )
     refuse_repeated(ids, party=party, source=raw.source)
     values = np.empty((len(ids), len(names)), dtype=np.float64)
+    levels = {}
     for k, feature in enumerate(names):
+        cells = raw.cells[feature]
+        if is_text(cells) if categorical == "text" else feature in categorical:
+            values[:, k], levels[feature] = _categories(raw, feature)
+            continue
+        encode = f"{{columns: [{feature}]}}" if categorical else "one_hot"
         values[:, k] = _numeric(
             raw,
             feature,
-            text=f"leave it out with drop: [{feature}] or name the ones to use in columns:",
+            text=f"leave it out with drop: [{feature}], name the ones to use in columns:, or set "
+            f"encode: {encode}",
             infinite=f"leave the cell empty and set impute: mean, or drop: [{feature}]",
         )
     y = None
@@ -147,7 +170,7 @@ def read_table(
                 f"{party}: label '{label}' of {raw.source} is missing in {missing.size} rows "
                 f"(first: row {raw.row_numbers[missing[0]]}); fill in or remove them"
             )
-    return Table(party, raw.source, tuple(ids), names, values, y, label)
+    return Table(party, raw.source, tuple(ids), names, values, y, label, levels)
 
 
 def _feature_names(
@@ -203,6 +226,17 @@ def _numeric(raw: Columns, name: str, *, text: str, infinite: str) -> NDArray[np
             f"{raw.row_numbers[infinities[0]]}); {infinite}"
         )
     return values
+
+
+def _categories(raw: Columns, name: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    codes, levels, bad = coded(raw.cells[name])
+    if bad is not None:
+        raise DataError(
+            f"{raw.party}: column '{name}' of {raw.source} cannot be read as categories (row "
+            f"{raw.row_numbers[bad]}): they are text, whole numbers or truth values; take it off "
+            f"encode: or drop: [{name}]"
+        )
+    return codes, levels
 
 
 def check_binary_label(

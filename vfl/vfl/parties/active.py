@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vfl.data.table import check_binary_label, check_numeric_label
-from vfl.errors import CheckpointError, DataError
+from vfl.errors import DataError
 from vfl.models import linear, metrics
-from vfl.parties.base import DataParty, Prepared, StoredModel, remarks
+from vfl.parties.base import DataParty, Prepared, remarks
 from vfl.protocols import alignment, arbiter, scoring
 from vfl.spec import LogisticRegression
 
@@ -26,7 +25,7 @@ class ActiveParty(DataParty):
     """Decides the order of rows, forms the residual, evaluates the model on held-out rows."""
 
     async def fit(self, ctx: Context) -> PartyResult:
-        table = await ctx.compute("read", self.read, self.spec.columns, self.spec.label)
+        table = await ctx.compute("read", self.read)
         self.check_early(table)
         self._read_label(table)
         rows = await alignment.active(
@@ -37,14 +36,8 @@ class ActiveParty(DataParty):
         training = self.training(table.digest)
         fitted = await arbiter.active(ctx, training, data.X[data.train], label)
         intercept = float(fitted.weights[-1]) if self.job.model.intercept else 0.0
-        weights = fitted.weights[: len(table.names)]
-        self.store(
-            StoredModel(
-                ctx.name, type(self.job.model).__struct_config__.tag or "",  # type: ignore[arg-type]
-                list(table.names), weights.tolist(), intercept,
-                data.preprocessor.to_dict(), list(values),
-            )
-        )  # fmt: skip
+        weights = fitted.weights[: data.X.shape[1]]
+        self.store(data, weights, intercept=intercept, label_values=list(values))
         found: dict[str, float] = {}
         if data.held_out.stop > data.held_out.start:
             z = await scoring.active(ctx, data.X[data.held_out] @ weights + intercept)
@@ -54,7 +47,7 @@ class ActiveParty(DataParty):
             "train": data.train.stop, "held_out": len(rows) - data.train.stop,
         }  # fmt: skip
         return self.result(
-            ctx, fitted, columns=len(table.names), notes=remarks(data),
+            ctx, fitted, columns=data.X.shape[1], notes=remarks(data),
             rows=sizes, metrics=found,
         )  # fmt: skip
 
@@ -108,15 +101,8 @@ class ActiveParty(DataParty):
             if isinstance(self.job.model, LogisticRegression)
             else first + second * z
         )
-        path = self.folder / "predictions.csv"
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow([self.spec.id, "prediction"])
-                for row, value in zip(rows, predicted, strict=True):
-                    writer.writerow([table.ids[row].decode(), repr(float(value))])
-        except OSError as error:
-            raise CheckpointError(f"{ctx.name}: cannot write {path}: {error.strerror}") from error
+        lines = zip((table.ids[row].decode() for row in rows), predicted.tolist(), strict=True)
+        path = self.write_csv("predictions.csv", (self.spec.id, "prediction"), lines)
         return self.result(
             ctx, rows={"table": len(table.ids), "aligned": len(rows)}, predictions=str(path)
         )

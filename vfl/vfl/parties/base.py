@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import msgspec
 import numpy as np
 
 from vfl.checkpoint import Checkpoints, write_atomically
+from vfl.data.coefficients import Coefficient, coefficients
+from vfl.data.encode import Coding, encode, fit_codings
 from vfl.data.preprocess import Preprocessor
 from vfl.data.table import Table, read_table
 from vfl.errors import AlignmentError, CheckpointError, DataError, JobError
@@ -20,7 +23,7 @@ from vfl.results import PartyResult
 from vfl.schemes import make_scheme, matrix_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,19 +39,21 @@ class StoredModel(msgspec.Struct, frozen=True):
 
     party: str
     model: str  # "logistic_regression", "linear_regression"
-    names: list[str]
-    weights: list[float]  # of the preprocessed columns, in the order of `names`
+    names: list[str]  # the columns of its table
+    weights: list[float]  # of the encoded and preprocessed columns, in the order of `names`
     intercept: float
     preprocessor: dict[str, Any]
     label_values: list[float] = []  # negative and positive class, or mean and spread of the label
+    codings: list[Coding] = []
 
 
 @dataclass
 class Prepared:
-    """A data party's aligned columns, preprocessed: float64 (n, f), training rows first."""
+    """A data party's aligned columns, encoded and preprocessed: float64 (n, g), training first."""
 
     table: Table
     X: NDArray[np.float64]
+    codings: list[Coding]
     preprocessor: Preprocessor
     train: slice
     held_out: slice
@@ -99,14 +104,16 @@ class Party(ABC):
 class DataParty(Party):
     """A party with a table."""
 
-    def read(self, columns: list[str] | None, label: str | None) -> Table:
+    def read(self) -> Table:
+        """The table to train on."""
         spec = self.spec
         return read_table(
-            spec.data, party=spec.name, id=spec.id, label=label, columns=columns, drop=spec.drop
-        )
+            spec.data, party=spec.name, id=spec.id, label=spec.label, columns=spec.columns,
+            drop=spec.drop, categorical=(spec.one_hot.columns or "text") if spec.one_hot else (),
+        )  # fmt: skip
 
     async def prepare(self, ctx: Context, table: Table, rows: NDArray[np.intp]) -> Prepared:
-        """Put the joint rows in order, fit the preprocessing on the training rows, apply it."""
+        """Put the joint rows in order, fit encoding and scaling on training rows, apply both."""
         spec = self.spec
         train, held_out = linear.split(len(rows), self.job.test_fraction)
         if not train.stop:
@@ -115,30 +122,70 @@ class DataParty(Party):
                 f"{len(rows)} joint rows for training; lower it"
             )
         aligned = table.take(rows)
+        batches = linear.batches(train.stop, self.job.model.batch_size)
 
-        def work() -> tuple[Preprocessor, NDArray[np.float64]]:
-            fitted = self.fit_preprocessing(table, aligned.values[train])
-            return fitted, fitted.transform(aligned.values)
+        def work() -> tuple[list[Coding], Preprocessor, NDArray[np.float64]]:
+            codings, fitted, values = self._fit_columns(aligned, batches)
+            return codings, fitted, fitted.transform(values)
 
-        preprocessor, X = await ctx.compute("compute", work)
+        codings, preprocessor, X = await ctx.compute("compute", work)
         step = 2.0 ** -matrix_bits(self.job.cipher)
-        _refuse_tiny_columns(spec.name, table.names, X[train], TINY_STEPS * step)
-        return Prepared(aligned, X, preprocessor, train, held_out)
+        _refuse_tiny_columns(spec.name, preprocessor.names, X[train], TINY_STEPS * step)
+        return Prepared(aligned, X, codings, preprocessor, train, held_out)
 
     def check_early(self, table: Table) -> None:
-        """Refuse missing values without a rule before anything is sent."""
-        self.fit_preprocessing(table, table.values)
+        """Refuse columns that cannot be encoded or filled before anything is sent."""
+        self._fit_columns(table, [slice(0, len(table.ids))])
 
-    def fit_preprocessing(self, table: Table, values: NDArray[np.float64]) -> Preprocessor:
-        """Fit as this party's spec says on some rows (n, f) of `table`."""
+    def _fit_columns(
+        self, table: Table, batches: Sequence[slice]
+    ) -> tuple[list[Coding], Preprocessor, NDArray[np.float64]]:
+        """Fit as this party's spec says on the rows in `batches`, which are the first of `table`.
+
+        Also all rows, encoded: (n, g).
+        """
         spec = self.spec
-        return Preprocessor.fit(
-            values, table.names,
+        codings = []
+        if spec.one_hot:
+            codings = fit_codings(
+                table, batches, min_rows=spec.one_hot.min_rows, max_levels=spec.one_hot.max_levels
+            )
+        values, names = encode(table, codings)
+        if not names and table.names and spec.label is None:
+            raise DataError(
+                f"{spec.name}, {table.source}: every column has one category in all rows, so there "
+                "is nothing to learn from; check columns: and encode:"
+            )
+        fitted = Preprocessor.fit(
+            values[: batches[-1].stop], names,
             party=f"{spec.name}, {table.source}", impute=spec.impute, scale=spec.scale,
         )  # fmt: skip
+        return codings, fitted, values
 
-    def store(self, model: StoredModel) -> None:
+    def store(self, data: Prepared, weights: NDArray[np.float64], **fields: Any) -> None:
+        """Write `model.json`, and `coefficients.csv` for people to read."""
+        kind = type(self.job.model).__struct_config__.tag
+        model = StoredModel(
+            self.spec.name, str(kind), list(data.table.names), weights.tolist(),
+            preprocessor=data.preprocessor.to_dict(), codings=data.codings, **fields,
+        )  # fmt: skip
         write_atomically(self.folder / "model.json", model, self.spec.name)
+        lines = coefficients(
+            model.names, model.codings, data.preprocessor, weights, model.intercept
+        )
+        self.write_csv("coefficients.csv", Coefficient._fields, lines)
+
+    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+        """A file in the private folder, floats in full. Raises `CheckpointError`."""
+        path = self.folder / name
+        try:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([header, *rows])
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.spec.name}: cannot write {path}: {error.strerror}"
+            ) from error
+        return path
 
     def load(self) -> StoredModel:
         path = self.folder / "model.json"
@@ -153,8 +200,12 @@ class DataParty(Party):
         """A new table's rows and this party's score (n,) for each, before the intercept."""
         if self.spec.data is None:
             raise JobError(f"{self.spec.name} needs a table to predict on")
-        table = self.read(columns=model.names, label=None)
-        X = Preprocessor.from_dict(model.preprocessor).transform(table.values)
+        table = read_table(
+            self.spec.data, party=self.spec.name, id=self.spec.id, columns=model.names,
+            drop=self.spec.drop, categorical=[coding.column for coding in model.codings],
+        )  # fmt: skip
+        values, _ = encode(table, model.codings)
+        X = Preprocessor.from_dict(model.preprocessor).transform(values)
         return table, X @ np.array(model.weights)
 
 
@@ -164,6 +215,7 @@ def _refuse_tiny_columns(
     """Columns (n, f) that fixed point would turn into zeros, or nearly."""
     size = np.sqrt(np.mean(X**2, axis=0))
     tiny = [name for name, rms in zip(names, size, strict=True) if 0.0 < rms < least]
+    tiny = list(dict.fromkeys(tiny))  # the columns of one category have one name
     if tiny:
         raise DataError(
             f"{party}: the values of {', '.join(tiny[:20])} are too small to be encrypted (root "
@@ -173,5 +225,5 @@ def _refuse_tiny_columns(
 
 def remarks(data: Prepared) -> list[str]:
     """What the driver is told about a party's columns: a count. Their names stay in its folder."""
-    count = len(data.preprocessor.notes)
+    count = len(data.preprocessor.notes) + sum(not coding.width for coding in data.codings)
     return [f"{count} of its columns do not vary; its model.json names them"] if count else []

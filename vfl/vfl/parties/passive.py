@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vfl.parties.base import DataParty, StoredModel, remarks
+from vfl.parties.base import DataParty, remarks
 from vfl.protocols import alignment, arbiter, scoring
 
 if TYPE_CHECKING:
@@ -16,21 +16,16 @@ class PassiveParty(DataParty):
     """Aligns, trains its own weights, contributes its scores."""
 
     async def fit(self, ctx: Context) -> PartyResult:
-        table = await ctx.compute("read", self.read, self.spec.columns, None)
+        table = await ctx.compute("read", self.read)
         self.check_early(table)
         rows = await alignment.passive(ctx, table.ids, minimum=self.job.min_overlap)
         data = await self.prepare(ctx, table, rows)
         training = self.training(table.digest)
         fitted = await arbiter.passive(ctx, training, data.X[data.train])
-        self.store(
-            StoredModel(
-                ctx.name, type(self.job.model).__struct_config__.tag or "",  # type: ignore[arg-type]
-                list(table.names), fitted.weights.tolist(), 0.0, data.preprocessor.to_dict(),
-            )
-        )  # fmt: skip
+        self.store(data, fitted.weights, intercept=0.0)
         if data.held_out.stop > data.held_out.start:
             await scoring.passive(ctx, data.X[data.held_out] @ fitted.weights)
-        return self.result(ctx, fitted, columns=len(table.names), notes=remarks(data))
+        return self.result(ctx, fitted, columns=data.X.shape[1], notes=remarks(data))
 
     async def predict(self, ctx: Context) -> PartyResult:
         model = self.load()
