@@ -74,9 +74,13 @@ PROBLEMS = {
         BANK, SHOP, {"name": "key", "role": "arbiter", "data": "k.csv"}
     ),
     "passive party 'shop' has columns: []": parties(BANK, SHOP | {"columns": []}),
-    "party 'shop': encode.min_rows must be at least 1": parties(
-        BANK, SHOP | {"encode": {"min_rows": 0}}
+    "party 'shop': encode.min_rows must be at least 10": parties(
+        BANK, SHOP | {"encode": {"min_rows": 9}}
     ),
+    "party 'shop': encode.min_rows must be at least 1;": parties(
+        BANK, SHOP | {"encode": {"min_rows": 0}}
+    )
+    | {"accept_gradient_leak": True},
     "party 'bank': encode.max_levels must be at least 2": parties(
         BANK | {"encode": {"max_levels": 1}}, SHOP
     ),
@@ -263,7 +267,8 @@ def test_encode_has_a_short_and_a_long_form(tmp_path):
     assert job.party("bank").one_hot == spec.OneHotSpec(None, min_rows=10, max_levels=32)
     assert job.party("shop").one_hot is None
     cities = ["york", "bath", "ely", "york"] * 10
-    run = fit(tmp_path, shop={"data": table(b=cities), "encode": {"columns": ["b"], "min_rows": 4}})
+    encode = {"columns": ["b"], "min_rows": 4}
+    run = fit(tmp_path, shop={"data": table(b=cities), "encode": encode}, accept_gradient_leak=True)
     assert run.job.party("shop").one_hot == spec.OneHotSpec(["b"], min_rows=4)
     assert (run.folder / "shop" / "coefficients.csv").read_text().count("\nb,") == 3
 

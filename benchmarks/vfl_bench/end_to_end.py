@@ -3,7 +3,8 @@
 The parties run in this process on one event loop, so the figure is the work of all of them on this
 machine; what an encrypted epoch costs more than a mock one is the price of encryption. An epoch is
 timed by the ledgers, from the start of training to its last verdict: without reading, alignment,
-keys and scoring, which are told beside it.
+keys and scoring, which are told beside it. So is the epoch that `vfl plan` predicts from unit costs
+probed just before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import vfl
 from vfl.api import ledger_entries
 from vfl.data.bundled import write_generated_job
-from vfl.spec import JobSpec
+from vfl.planner.plan import plan
 from vfl_bench.harness import Row
 
 GUEST, HOST = 13, 10  # columns of default_credit
@@ -50,12 +51,12 @@ def rows(
         job = msgspec.structs.replace(job, model=model, transport="inprocess")
         clear = 0.0
         for cipher in ("mock", *crypto):
+            one = msgspec.structs.replace(job, crypto=_crypto(cipher))
+            predicted = plan(one).forecast.epoch_s
             begin = time.perf_counter()
-            run = vfl.run_job(
-                msgspec.structs.replace(job, crypto=_crypto(cipher)), folder=folder / cipher
-            )
+            run = vfl.run_job(one, folder=folder / cipher)
             wall = time.perf_counter() - begin
-            row = _row(run, cipher, name if data else "generated", wall, job)
+            row = _row(run, cipher, name if data else "generated", wall, predicted)
             if cipher == "mock":
                 clear = row.real_time
             else:
@@ -69,7 +70,7 @@ def _crypto(cipher: str) -> vfl.CryptoSpec:
     return msgspec.convert(fields, vfl.CryptoSpec)
 
 
-def _row(run: vfl.Run, cipher: str, data: str, wall: float, job: JobSpec) -> Row:
+def _row(run: vfl.Run, cipher: str, data: str, wall: float, predicted: float) -> Row:
     result = run.result
     align = max(stages["align"] for party, stages in run.timings.items() if party != "total")
     sent = [entry for entry in ledger_entries(run.folder)[0] if entry.direction == "sent"]
@@ -82,20 +83,32 @@ def _row(run: vfl.Run, cipher: str, data: str, wall: float, job: JobSpec) -> Row
         "parameters": result.cipher, "security_bits": result.security_bits,
         "rows": result.rows["train"], "align_s": align, "wall_s": wall, "bytes": traffic,
         "key_bytes": result.ledger.keys, "epoch_bytes": rounds / result.epochs,
-        "metrics": result.metrics, "undeclared": result.undeclared, "transport": job.transport,
+        "metrics": result.metrics, "undeclared": result.undeclared,
+        "transport": run.job.transport, "predicted_s": predicted,
     }  # fmt: skip
     shape = f"end-to-end/{data}/rows={result.rows['train']}/epoch"
     return Row(
-        shape, cipher, "epoch", epoch_us, epoch_us, epoch_us, epoch_us, result.epochs, facts, {}
+        shape,
+        cipher,
+        "epoch",
+        epoch_us,
+        epoch_us,
+        epoch_us,
+        epoch_us,
+        result.epochs,
+        facts,
+        {},
+        {"predicted/measured": predicted * 1e6 / epoch_us},
     )
 
 
 def sentence(row: Row) -> str:
-    """What the table has no column for: the whole run, bytes over borders, held-out metrics."""
+    """The epoch and its prediction, the whole run, bytes over borders, held-out metrics."""
     facts, mib = row.facts, 2.0**-20
     metrics = ", ".join(f"{k} {v:.4f}" for k, v in facts["metrics"].items())
     return (
-        f"{row.peer}: {facts['wall_s']:.1f} s in all, {facts['align_s']:.1f} s of it alignment; "
+        f"{row.peer}: an epoch in {row.real_time / 1e6:.3g} s, predicted {facts['predicted_s']:.3g}"
+        f" s; {facts['wall_s']:.1f} s in all, {facts['align_s']:.1f} s of it alignment; "
         f"{sum(facts['bytes'].values()) * mib:.1f} MiB over borders, {facts['key_bytes'] * mib:.2f}"
         f" MiB of it public keys, {facts['epoch_bytes'] * mib:.2f} MiB an epoch; "
         f"held out: {metrics}"

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 import vfl
+from vfl import spec
 from vfl.data.encode import encode
 from vfl.data.preprocess import Preprocessor
 from vfl.data.table import read_table
-from vfl.errors import SecurityError
+from vfl.errors import JobError, SecurityError
 from vfl.parties.base import StoredModel
 from vfl.spec import OneHotSpec, check_job
 
@@ -64,14 +65,20 @@ def guesses(run, shop, targets):
     return (X[targets] @ np.linalg.pinv(X.T @ X) @ gradient < 0).astype(int)
 
 
-def test_a_category_of_one_person_gives_the_label_away_and_the_default_does_not(tmp_path):
+def test_a_category_of_one_person_gives_the_label_away_and_the_default_does_not(
+    tmp_path, monkeypatch
+):
     bank, shop, targets = tables()
     alone = OneHotSpec(min_rows=1)
     run = train(tmp_path / "off", bank, shop, alone, accepted=True)
     np.testing.assert_array_equal(guesses(run, shop, targets), bank["late"][targets])
 
-    with pytest.raises(SecurityError, match="leverage above"):
+    with pytest.raises(JobError, match="min_rows must be at least 10"):
         train(tmp_path / "guard", bank, shop, alone, accepted=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(spec, "MIN_CATEGORY", 1)  # past the first guard, the second one stands
+        with pytest.raises(SecurityError, match="leverage above"):
+            train(tmp_path / "guard", bank, shop, alone, accepted=False)
 
     run = train(tmp_path / "on", bank, shop, "one_hot", accepted=False)
     found = guesses(run, shop, targets)

@@ -1,5 +1,7 @@
+import pytest
+
 from vfl.data.table import read_table
-from vfl_bench.end_to_end import write_shuffled_copy
+from vfl_bench.end_to_end import rows, sentence, write_shuffled_copy
 
 
 def test_the_copied_tables_must_really_be_aligned(tmp_path):
@@ -18,3 +20,14 @@ def test_the_copied_tables_must_really_be_aligned(tmp_path):
     assert list(guest) != sorted(guest, key=int)
     joint = set(guest) & set(host)
     assert [i for i in guest if i in joint] != [i for i in host if i in joint]
+
+
+def test_each_cipher_stands_beside_its_prediction():
+    found = list(rows(["lattice"], 1200, 2, None, None, "generated"))
+    assert [row.peer for row in found] == ["mock", "lattice"]
+    for row in found:
+        measured, predicted = row.real_time / 1e6, row.facts["predicted_s"]
+        assert row.figures["predicted/measured"] == pytest.approx(predicted / measured)
+        # Within two on a quiet machine; how far off a busy one may be is not a matter of the code.
+        assert 0.05 < predicted / measured < 20
+        assert f"predicted {predicted:.3g} s" in sentence(row)

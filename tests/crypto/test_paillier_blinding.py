@@ -16,32 +16,35 @@ from vfl_crypto.paillier.products import Products
 VALUES = np.array([0.0, -1.5, 2.0**20, 0.25, 7.0])
 
 
-@pytest.fixture(scope="module", params=["djn", "classic"])
-def classic(request):
-    return request.param == "classic"
-
-
 @pytest.fixture(scope="module")
 def key():
     return PrivateKey.generate(2048)
 
 
-def ways(key, classic):
+@pytest.fixture(scope="module", params=["djn", "classic"])
+def either(request, key):
+    """A key, and the same primes as a classic key."""
+    return key if request.param == "djn" else PrivateKey(*key.primes, classic=True)
+
+
+def ways(key):
     """For anybody, and for the owner."""
     modulus = Products(key.public, 1).modulus
     anybody = (
-        ClassicBlinding(key.public, modulus) if classic else DjnBlinding(key.public, modulus, 6)
+        ClassicBlinding(key.public, modulus)
+        if key.public.h_s is None
+        else DjnBlinding(key.public, modulus, 6)
     )
-    return anybody, OwnerBlinding(key, 6, classic=classic)
+    return anybody, OwnerBlinding(key, 6)
 
 
-def test_every_element_is_an_nth_power_and_no_two_are_equal(key, classic):
+def test_every_element_is_an_nth_power_and_no_two_are_equal(either):
     """n-th powers are the elements whose order divides lcm(p - 1, q - 1): encryptions of zero."""
-    p, q = key.primes
+    p, q = either.primes
     n = p * q
     order = math.lcm(p - 1, q - 1)
     elements = []
-    for way in ways(key, classic):
+    for way in ways(either):
         for make in (way.short, way.full):
             elements += from_limbs(make(5, 2))
     assert all(pow(e, order, n * n) == 1 for e in elements)
@@ -58,7 +61,7 @@ def test_the_owners_exponents_agree_modulo_two(key, monkeypatch):
         return drawn[-1]
 
     monkeypatch.setattr(blinding, "random_limbs", record)
-    elements = from_limbs(OwnerBlinding(key, 6, classic=False).full(9, 2))
+    elements = from_limbs(OwnerBlinding(key, 6).full(9, 2))
     for index, prime in enumerate(key.primes):
         assert [e % prime**2 for e in elements] == [
             pow(key.public.h_s, r, prime**2) for r in from_limbs(drawn[index])
@@ -77,7 +80,7 @@ def test_public_powers_are_those_that_were_drawn(key, monkeypatch):
         return drawn[-1]
 
     monkeypatch.setattr(blinding, "random_limbs", record)
-    anybody, _ = ways(key, classic=False)
+    anybody, _ = ways(key)
     short, full = from_limbs(anybody.short(3, 1)), from_limbs(anybody.full(3, 1))
     square, h_s = key.public.n**2, key.public.h_s
     assert short == [pow(h_s, r, square) for r in from_limbs(drawn[0])]
@@ -85,9 +88,9 @@ def test_public_powers_are_those_that_were_drawn(key, monkeypatch):
     assert full == [pow(h_s, a + (b << 1024), square) for a, b in zip(low, high, strict=True)]
 
 
-def test_both_sides_encrypt_what_the_owner_opens(key, classic):
-    scheme = PaillierScheme(2048, threads=2, window=5, classic=classic)
-    holder = scheme.holder(key)
+def test_both_sides_encrypt_what_the_owner_opens(either):
+    scheme = PaillierScheme(2048, threads=2, window=5)
+    holder = scheme.holder(either)
     for encryptor in (holder.encryptor, scheme.encryptor(holder.public_key)):
         c = encryptor.encrypt(VALUES)
         again = encryptor.encrypt(VALUES, onto=encryptor.rmatmul(np.eye(5), c))
@@ -128,3 +131,10 @@ def test_remainders_that_cannot_be_joined_are_refused():
         _native.crt_join(to_limbs([1, 5], 1), rows, five, seven, three, 1)
     with pytest.raises(ValueError, match="inverse"):
         _native.crt_join(rows, rows, five, seven, to_limbs([7], 1)[0], 1)
+
+
+def test_whether_a_key_is_classic_travels_with_it():
+    holder = PaillierScheme(2048, threads=1, window=4, classic=True).generate()
+    other = PaillierScheme(2048, threads=1, window=4).encryptor(holder.public_key)
+    assert other.key.h_s is None
+    assert holder.decrypt(other.encrypt(VALUES))._values.tolist() == VALUES.tolist()

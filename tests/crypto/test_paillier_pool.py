@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from vfl_crypto.errors import CryptoError
-from vfl_crypto.paillier import PaillierScheme
+from vfl_crypto.paillier import PaillierScheme, blinding
 from vfl_crypto.paillier.limbs import from_limbs
 from vfl_crypto.paillier.pool import RandomnessPool
 
@@ -89,18 +89,21 @@ def test_many_threads_never_get_the_same_element(pool):
     assert len(set(numbers)) == len(numbers) > 5000
 
 
-def test_a_forked_child_has_none_of_the_elements(pool):
+def test_a_forked_child_has_none_of_the_elements_and_waits_for_nobody(pool):
     fill(pool)
+    blinding._building.acquire()  # as while a thread of the parent builds tables
     read, write = os.pipe()
     with warnings.catch_warnings():  # newer Pythons warn of threads at a fork: they are the point
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         ready = pool.ready
-        os.write(write, bytes([sum(ready), len(pool_threads())]))
+        free = blinding._building.acquire(timeout=5)
+        os.write(write, bytes([sum(ready), len(pool_threads()), free]))
         os._exit(0)
     os.waitpid(child, 0)
-    assert os.read(read, 2) == bytes([0, 0])
+    blinding._building.release()
+    assert os.read(read, 3) == bytes([0, 0, 1])
     os.close(read)
     os.close(write)
     assert pool.ready == (40, 40)

@@ -101,6 +101,8 @@ def test_a_share_is_not_a_value_and_a_value_is_not_a_share(holder):
         encryptor.mask(unbounded)
     with pytest.raises(EncodingOverflowError, match="no mask"):
         holder.share(dataclasses.replace(masked, terms=0))
+    with pytest.raises(KeyMismatchError, match="the same fixed points"):
+        holder.share(dataclasses.replace(masked, terms=masked.terms * 4))
 
 
 def test_opened_shares_are_counted():

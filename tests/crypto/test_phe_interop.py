@@ -27,7 +27,7 @@ VALUES = np.array([0.0, 1.0, -1.0, 1234.5, -(2.0**-30), 2.0**23])
 
 @pytest.fixture(scope="module")
 def key():
-    return PrivateKey.generate(2048)
+    return PrivateKey.generate(2048, classic=True)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +89,17 @@ def test_a_foreign_key_without_blum_primes_keeps_the_classic_blinding(foreign):
     assert opened(holder, other.encrypt(VALUES)) == VALUES.tolist()
 
 
-def test_a_foreign_key_with_blum_primes_gains_h_s(key):
+def test_a_key_of_phe_is_classic_whatever_its_primes(key):
     again = from_phe_private(to_phe_private(key))
-    assert again.public.h_s is not None
+    assert again.public.h_s is None
     assert set(again.primes) == set(key.primes)
+
+
+def test_ciphertexts_of_phe_are_refused_under_a_key_with_h_s(key):
+    public = PrivateKey(*key.primes).public
+    assert public.h_s is not None
+    with pytest.raises(KeyMismatchError, match="use a classic key"):
+        from_phe([to_phe_public(public).encrypt(1)], public, 32)
 
 
 def test_a_short_phe_key_is_refused():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import vfl
+from vfl import spec
 from vfl.data.coefficients import OTHER_LEVEL, OWN_PART
 from vfl.errors import DataError, SecurityError
 from vfl.parties.active import ActiveParty
@@ -173,7 +174,7 @@ def test_a_column_of_names_is_refused_before_anything_is_sent(tmp_path, tap):
         verify(job_of(tables))
 
 
-def test_a_rare_level_is_what_the_guard_refuses_and_the_default_keeps_out(tmp_path):
+def test_a_rare_level_is_what_the_guard_refuses_and_the_default_keeps_out(tmp_path, monkeypatch):
     """A city of one person: with a column of its own that person's label would be read off."""
     tables = make()
     tables["shop"]["city"][tables["shop"]["city"] == RARE] = CITIES[0]
@@ -182,6 +183,7 @@ def test_a_rare_level_is_what_the_guard_refuses_and_the_default_keeps_out(tmp_pa
     order = sorted(ids, key=_key(job.seed))
     tables["shop"]["city"][ids == order[5]] = RARE  # trained on, not held out
     vfl.run_job(job_of(tables), folder=tmp_path / "run")
+    monkeypatch.setattr(spec, "MIN_CATEGORY", 1)  # past the first guard, the second one stands
     with pytest.raises(SecurityError, match=r"leverage above 0\.5"):
         vfl.run_job(
             job_of(tables, shop={"encode": OneHotSpec(min_rows=1)}), folder=tmp_path / "rare"

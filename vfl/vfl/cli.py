@@ -112,16 +112,44 @@ def run(
 ) -> None:
     """Train as a job file says."""
     with command(as_json=json, quiet=quiet) as screen:
-        from vfl import tables
+        from vfl import plan_tables, tables
         from vfl.api import run_job
+        from vfl.planner.plan import expected
         from vfl.spec import load_job
 
         checked = load_job(job)
+        forecast = expected(checked)
+        if forecast:
+            screen.log(plan_tables.expectation(checked, forecast))
         screen.hint = _continue(job, folder)
         with screen.watching() as on_event:
             done = run_job(checked, folder=folder, resume=resume, on_event=on_event)
         screen.show(tables.run_summary(done))
         screen.result(done.result, done.folder)
+
+
+@app.command()
+def plan(
+    job: JobFile,
+    link: Annotated[
+        float | None,
+        typer.Option(metavar="MBIT", help="Between parties on machines of their own, Mbit/s."),
+    ] = None,
+    latency: Annotated[
+        float | None, typer.Option(metavar="MS", help="Of that link, one way, milliseconds.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Time, bytes and memory of a job, before anything starts. Reads no cell."""
+    with command(as_json=json, quiet=quiet) as screen:
+        from vfl import plan_tables
+        from vfl.planner.plan import plan as make_plan
+        from vfl.spec import load_job
+
+        found = make_plan(load_job(job), link_mbit=link, latency_ms=latency)
+        screen.show(plan_tables.plan_summary(found))
+        screen.result(found, f"{found.forecast.total_s:.1f}")
 
 
 @app.command()

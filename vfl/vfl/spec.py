@@ -13,6 +13,7 @@ import msgspec
 from vfl.context import Roster
 from vfl.errors import JobError
 
+MIN_CATEGORY = 10  # rows behind a column of a category, unless the leak is accepted
 MIN_BATCH = 512  # rows behind one opened gradient; see SECURITY.md, "opened gradients"
 LATTICE_PARTIES = 16  # whose encryptions its range can add up
 
@@ -21,7 +22,7 @@ class OneHotSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """How a party's text columns become numbers; `encode: one_hot` is this with its defaults."""
 
     columns: list[str] | None = None  # also columns of whole numbers; all of text when absent
-    min_rows: int = 10  # that a category needs in every batch to have a column of its own
+    min_rows: int = MIN_CATEGORY  # that a category needs in every batch to have a column of its own
     max_levels: int = 32  # categories kept of a column, the most frequent ones
 
 
@@ -208,7 +209,7 @@ def _problems(job: JobSpec) -> list[str]:
             )
         if role != "arbiter" and p.data is None:
             found.append(f"party {p.name!r} needs data: the path of its table")
-        found += _encode_problems(p)
+        found += _encode_problems(p, guarded=not job.accept_gradient_leak)
     if count["active"] != 1 and len(labelled) <= 1:
         found.append("exactly one party must be active: give one party a label:")
     if count["passive"] < 1:
@@ -257,12 +258,15 @@ def _problems(job: JobSpec) -> list[str]:
     return found
 
 
-def _encode_problems(party: PartySpec) -> list[str]:
+def _encode_problems(party: PartySpec, *, guarded: bool) -> list[str]:
     encode = party.one_hot
     if encode is None:
         return []
+    least = MIN_CATEGORY if guarded else 1
     checks = {
-        "encode.min_rows must be at least 1": encode.min_rows >= 1,
+        f"encode.min_rows must be at least {least}; fewer people's labels show": (
+            encode.min_rows >= least
+        ),
         "encode.max_levels must be at least 2": encode.max_levels >= 2,
         "encode.columns must name at least one; leave it out for all text": encode.columns != [],
     }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vfl.verify import VerifyResult
 
 # The shades tell the stages apart without colour, too.
-_STAGES = {
+STAGES = {
     "read": ("white", "▏"), "align": ("magenta", "█"), "encrypt": ("cyan", "▓"),
     "compute": ("green", "▒"), "wait": ("bright_black", "░"),
 }  # fmt: skip
@@ -35,7 +35,7 @@ _BAR = 22
 def run_summary(run: Run, report: Path | None = None) -> RenderableType:
     """Metrics, rows, times, borders, protection, trust and files of a finished run."""
     order = [p.name for p in run.job.parties]
-    body = _sections()
+    body = sections()
     body.add_row("held out", _metrics(run))
     body.add_row()
     body.add_row("people", Text(wording.rows(run)))
@@ -49,9 +49,9 @@ def run_summary(run: Run, report: Path | None = None) -> RenderableType:
     body.add_row("disclosed", _shown(run.ledger))
     body.add_row("undeclared", _undeclared(run.ledger))
     body.add_row()
-    body.add_row("trust", _list(wording.trust(run)))
+    body.add_row("trust", bullets(wording.trust(run)))
     if run.result.notes:
-        body.add_row("notes", _list(run.result.notes))
+        body.add_row("notes", bullets(run.result.notes))
     body.add_row()
     body.add_row("files", _files(run, report))
     return Group(Rule(Text(run.job.name, style="bold"), style="cyan"), body)
@@ -59,7 +59,7 @@ def run_summary(run: Run, report: Path | None = None) -> RenderableType:
 
 def audit_summary(audit: Audit, order: list[str]) -> RenderableType:
     """What crossed the borders of a run, and whether all of it was declared."""
-    body = _sections()
+    body = sections()
     body.add_row("borders", _borders(audit, order))
     body.add_row()
     body.add_row("carried", _counts(audit.protections))
@@ -71,14 +71,14 @@ def audit_summary(audit: Audit, order: list[str]) -> RenderableType:
 def verify_summary(result: VerifyResult) -> RenderableType:
     """The four answers side by side, then each comparison with its bar."""
     (metric,) = wording.metric_rows({result.metric: 0.0})
-    answers = _table("", metric.name, "time")
+    answers = new_table("", metric.name, "time")
     for name, value in result.values.items():
         answers.add_row(name, f"{value:.4f}", wording.duration(result.seconds[name]))
-    checks = _table("", "difference", "at most", "")
+    checks = new_table("", "difference", "at most", "")
     for check in result.checks:
         verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
         checks.add_row(check.what, f"{check.difference:.2g}", f"{check.bar:g}", verdict)
-    body = _sections()
+    body = sections()
     body.add_row("answers", answers)
     body.add_row()
     body.add_row("checks", checks)
@@ -106,14 +106,14 @@ def demo_story(parties: list[tuple[str, str]], everybody: int, folder: Path) -> 
     )
 
 
-def _sections() -> Table:
+def sections() -> Table:
     grid = Table.grid(padding=(0, 2, 1, 0))
     grid.add_column(style="cyan", justify="right", min_width=10, no_wrap=True)
     grid.add_column(ratio=1)
     return grid
 
 
-def _table(*headings: str) -> Table:
+def new_table(*headings: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i else "left", header_style="dim")
@@ -125,7 +125,7 @@ def _metrics(run: Run) -> RenderableType:
     if not rows:
         return Text("no rows were held out (test_fraction: 0)")
     pooled = any(row.pooled is not None for row in rows)
-    table = _table("", "joint model", f"{run.job.roster.active} alone")
+    table = new_table("", "joint model", f"{run.job.roster.active} alone")
     if pooled:
         table.add_column("pooled plaintext", justify="right", header_style="dim")
     for row in rows:
@@ -150,25 +150,25 @@ def _metrics(run: Run) -> RenderableType:
 
 def _times(run: Run) -> RenderableType:
     timings = run.timings
-    table = _table("seconds", *_STAGES)
+    table = new_table("seconds", *STAGES)
     table.add_column("")
     longest = max(sum(timings[p.name].values()) for p in run.job.parties) or 1.0
-    for column, (colour, _) in zip(table.columns[1:-1], _STAGES.values(), strict=True):
+    for column, (colour, _) in zip(table.columns[1:-1], STAGES.values(), strict=True):
         column.header_style = colour
     for p in run.job.parties:
         own = timings[p.name]
         table.add_row(
             Text.assemble(p.name, (f" {role_of(p)}", "dim")),
-            *(f"{own[stage]:.2f}" for stage in _STAGES),
-            _stacked(own, longest),
+            *(f"{own[stage]:.2f}" for stage in STAGES),
+            stacked(own, longest),
         )
     wall = wording.duration(timings["total"]["wall"])
     return Group(table, Text(f"{wall} from start to end"))
 
 
-def _stacked(own: dict[str, float], longest: float) -> Text:
+def stacked(own: dict[str, float], longest: float) -> Text:
     bar, drawn, reached = Text(), 0, 0.0
-    for stage, (colour, shade) in _STAGES.items():
+    for stage, (colour, shade) in STAGES.items():
         reached += own[stage]
         until = round(_BAR * reached / longest)
         bar.append(shade * (until - drawn), style=colour)
@@ -177,7 +177,7 @@ def _stacked(own: dict[str, float], longest: float) -> Text:
 
 
 def _borders(audit: Audit, order: list[str]) -> RenderableType:
-    table = _table("", "", "", "→ messages", "bytes", "← messages", "bytes")
+    table = new_table("", "", "", "→ messages", "bytes", "← messages", "bytes")
     for one in wording.exchanges(audit.borders, order):
         cells = [
             cell
@@ -215,7 +215,7 @@ def _undeclared(audit: Audit) -> RenderableType:
     return Text("\n".join(lines), style="bold red")
 
 
-def _list(sentences: Iterable[str]) -> RenderableType:
+def bullets(sentences: Iterable[str]) -> RenderableType:
     table = Table.grid(padding=(0, 1, 0, 0))
     for sentence in sentences:
         table.add_row("·", Text(sentence))

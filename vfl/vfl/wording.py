@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STAGES = ("read", "align", "encrypt", "compute", "wait")
 _METRICS = {"auc": "AUC", "log_loss": "log loss", "r2": "R²", "rmse": "RMSE"}
-_CIPHERS = {
+CIPHERS = {
     "lattice": "Lattice", "paillier": "Paillier", "ckks": "CKKS", "mock": "mock cipher"
 }  # fmt: skip
 ALONE, POOLED = "_active_alone", "_pooled_plaintext"
@@ -84,11 +84,14 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: 0.04 s, 12.3 s, 3 min 20 s."""
+    """Seconds as a person reads them: 0.04 s, 12.3 s, 3 min 20 s, 5 h 40 min."""
     if seconds < 10:
         return f"{seconds:.2f} s"
     if seconds < 99.95:
         return f"{seconds:.1f} s"
+    if seconds >= 7200:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes:02d} min"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
 
@@ -102,7 +105,7 @@ def listed(names: Iterable[str]) -> str:
 def cipher(run: Run) -> str:
     """The cipher, its parameters and its security level."""
     scheme, _, parameters = run.result.cipher.partition(", ")
-    name = _CIPHERS.get(scheme, scheme)
+    name = CIPHERS.get(scheme, scheme)
     if run.result.security_bits == 0:
         return f"{name}: protects nothing"
     chosen = "; chosen by auto" if run.job.asked.scheme == "auto" else ""

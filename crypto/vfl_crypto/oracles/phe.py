@@ -59,8 +59,8 @@ def from_phe_public(key: Any) -> PublicKey:
 
 
 def from_phe_private(key: Any) -> PrivateKey:
-    """Our private key of the same primes, with a new h_s where they admit one."""
-    return PrivateKey(int(key.p), int(key.q))
+    """Our private key of the same primes: classic, because phe encrypts with r^n."""
+    return PrivateKey(int(key.p), int(key.q), classic=True)
 
 
 def to_phe(ciphertext: Ciphertext, key: PublicKey) -> list[Any]:
@@ -80,8 +80,14 @@ def to_phe(ciphertext: Ciphertext, key: PublicKey) -> list[Any]:
 def from_phe(numbers: Sequence[Any], key: PublicKey, scale_bits: int) -> Ciphertext:
     """A ciphertext under `key` at one scale (a multiple of four bits), newly blinded by phe.
 
-    Raises `KeyMismatchError` for another n, or for a number with more digits than the scale holds.
+    Raises `KeyMismatchError` for another n, for a number with more digits than the scale holds, and
+    for a key that is not classic: products of what phe blinded would show their matrix.
     """
+    if key.h_s is not None:
+        raise KeyMismatchError(
+            "phe encrypts with r^n, and this key is for h_s^r; use a classic key, as "
+            "from_phe_private makes and PaillierScheme(classic=True) generates"
+        )
     rows = []
     for number in numbers:
         if number.public_key.n != key.n:

@@ -2,7 +2,7 @@
 
 `DjnBlinding`      h_s^r, for anybody: r of half the length of n, or for products 64 bits longer
                    than n (see `keys`)
-`ClassicBlinding`  r^n of Paillier's own scheme, for anybody and for keys without h_s
+`ClassicBlinding`  r^n of Paillier's own scheme, for keys without h_s
 `OwnerBlinding`    the same two distributions for the holder of p and q: modulo p^2 and q^2,
                    joined by remainders
 
@@ -11,6 +11,7 @@ Elements are uint64 (count, limbs). Every one is made once, for one ciphertext.
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
 # Beyond the length of a group's order, so that a power is uniform in the group up to 2^-64.
 STATISTICAL_BITS = 64
 _LONG_WINDOW = 8
+
+
+_building = threading.Lock()
+"""Held while tables are built; a forked child has one of its own, which nobody holds."""
+
+
+def _renew() -> None:
+    global _building  # noqa: PLW0603  the state is the process's
+    _building = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 class Blinding(Protocol):
@@ -60,7 +73,6 @@ class DjnBlinding:
         self._window = window
         self._short_bits = -(-key.bits // 2)
         self._long_bits = key.bits + STATISTICAL_BITS - self._short_bits
-        self._lock = threading.Lock()
         self._tables: dict[int, _native.FixedBase] = {}
 
     def short(self, count: int, threads: int) -> NDArray[np.uint64]:
@@ -76,7 +88,7 @@ class DjnBlinding:
         return table.pow(random_limbs(count, self._long_bits), low, threads)
 
     def _table(self, from_bit: int, bits: int, window: int, threads: int) -> _native.FixedBase:
-        with self._lock:
+        with _building:
             if from_bit not in self._tables:
                 base = to_limbs([pow(self._h_s, 1 << from_bit, self._square)], self._limbs)[0]
                 self._tables[from_bit] = _native.FixedBase(
@@ -109,14 +121,12 @@ class OwnerBlinding:
     alone, because n-th powers forget multiples of p.
     """
 
-    def __init__(self, key: PrivateKey, window: int, *, classic: bool) -> None:
+    def __init__(self, key: PrivateKey, window: int) -> None:
         self._key, self._window = key, window
-        self._classic = classic or key.public.h_s is None
-        self._lock = threading.Lock()
         self._tables: list[_native.FixedBase] = []
 
     def short(self, count: int, threads: int) -> NDArray[np.uint64]:
-        make = self._nth_powers if self._classic else self._powers_of_h_s
+        make = self._nth_powers if self._key.public.h_s is None else self._powers_of_h_s
         a, b = make(count, threads)
         return self._key.join(a, b, threads)
 
@@ -146,7 +156,7 @@ class OwnerBlinding:
         return powers
 
     def _built(self, threads: int) -> list[_native.FixedBase]:
-        with self._lock:
+        with _building:
             if not self._tables:
                 h_s = self._key.public.h_s
                 assert h_s is not None

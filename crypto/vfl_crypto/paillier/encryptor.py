@@ -133,7 +133,7 @@ class PaillierEncryptor:
             raise KeyMismatchError(f"only a product can be masked, not {product.layout}")
         bits = self.value_bits(product)
         integers = sharing.masks(product.count, bits)
-        slots = Slots.for_sums(bits + sharing.MASK_BITS, 1, self._key.bits, "masked")
+        slots = sharing.slots(bits, self._key.bits)
         body = self._products.multiply(
             self._products.pack(body, slots), self._factors(slots.join(integers))
         )

@@ -5,7 +5,12 @@ h_s = h^n mod n^2 is public. Encryption of m is (1 + m n) h_s^r mod n^2 with r o
 n (Damgard, Jurik, Nielsen, "A generalization of Paillier's public-key system with applications to
 electronic voting", IJIS 9(6), 2010, section 4.2). For such n a half-length r is as good as a full
 one under the hardness of factoring (Goldreich and Rosen, J. Cryptology 16(2), 2003); nothing
-shorter has a proof. A foreign key without h_s is used with Paillier's own r^n.
+shorter has a proof.
+
+A key without h_s is *classic*: everybody blinds with Paillier's own r^n. It is a property of the
+key, because the two must not meet. h_s^r has Jacobi symbol 1 modulo n, r^n either; a product of
+r^n ciphertexts blinded by h_s^r keeps its symbol, from which anybody reads parities of sums over
+the columns of the matrix (`tests/attacks/test_paillier_symbol.py`).
 
 The encryptor trusts the key's owner: a malformed n or h_s would let the owner's peers leak.
 """

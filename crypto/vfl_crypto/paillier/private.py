@@ -46,21 +46,24 @@ class PrivateKey:
 
     __slots__ = ("_p_inverse", "_square_inverse", "halves", "public")
 
-    def __init__(self, p: int, q: int) -> None:
-        """For two different primes; makes a new h_s where they admit one."""
+    def __init__(self, p: int, q: int, *, classic: bool = False) -> None:
+        """For two different primes; makes a new h_s where they admit one, unless `classic`.
+
+        A key that others encrypt under with r^n must be classic (`keys`).
+        """
         if p == q:
             raise CryptoError("the primes of a Paillier key must differ")
         p, q = sorted((p, q))
         n = p * q
-        self.public = PublicKey(n, make_h_s(n) if admits_h_s(p, q) else None)
+        self.public = PublicKey(n, make_h_s(n) if admits_h_s(p, q) and not classic else None)
         self.halves = Half(p, q), Half(q, p)
         self._p_inverse = pow(p, -1, q)
         self._square_inverse = to_limbs([pow(p * p, -1, q * q)], self.halves[1].ring.limbs)[0]
 
     @classmethod
-    def generate(cls, bits: int) -> PrivateKey:
+    def generate(cls, bits: int, *, classic: bool = False) -> PrivateKey:
         """A new key of exactly `bits` bits. Raises `InsecureParametersError` below the floor."""
-        return cls(*generate_primes(bits))
+        return cls(*generate_primes(bits), classic=classic)
 
     @property
     def primes(self) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from vfl_crypto.errors import CryptoError
+from vfl_crypto.errors import CryptoError, KeyMismatchError
 from vfl_crypto.fixedpoint import FixedPoint
 from vfl_crypto.linear import Ciphertext, Share
 from vfl_crypto.paillier import sharing
@@ -68,6 +68,12 @@ class PaillierKeyHolder(Releasing):
         sharing.require_masked(ciphertext.layout, masked=True)
         integers = self._integers(ciphertext)
         bits = self._encryptor.value_bits(ciphertext)
+        slots = Slots.of_layout(ciphertext.layout, self._encryptor.key.bits)
+        if slots != sharing.slots(bits, self._encryptor.key.bits):
+            raise KeyMismatchError(
+                f"slots of layout {ciphertext.layout} do not fit a sum of {ciphertext.terms}: both "
+                "sides must use the same fixed points"
+            )
         return sharing.to_share(integers, bits, ciphertext.scale_bits)
 
     def open_share(self, share: Share) -> Share:
@@ -104,8 +110,8 @@ class PaillierScheme:
     threads    for one call of a kernel; by default one a processor
     window     bits of the table of powers of h_s: more is faster and doubles memory with each bit
                (`blinding.DjnBlinding` has figures)
-    classic    encrypt with r^n, Paillier's own scheme, also where the key has h_s: twenty times the
-               work, and security rests on decisional composite residuosity alone
+    classic    new keys are classic (`keys`): encryption with r^n, twenty times the work, and
+               security rests on decisional composite residuosity alone
     pool       elements of randomness that each encryptor keeps ready, made on idle processors
                (`pool.RandomnessPool`); none by default
     """
@@ -134,11 +140,11 @@ class PaillierScheme:
 
     def generate(self) -> PaillierKeyHolder:
         """See `linear.LinearScheme.generate`."""
-        return self.holder(PrivateKey.generate(self._key_bits))
+        return self.holder(PrivateKey.generate(self._key_bits, classic=self._classic))
 
     def holder(self, key: PrivateKey) -> PaillierKeyHolder:
         """The secret-key face of a key made elsewhere."""
-        owner = OwnerBlinding(key, self._window, classic=self._classic)
+        owner = OwnerBlinding(key, self._window)
         encryptor = self._encryptor(key.public, owner)
         return PaillierKeyHolder(key, encryptor, self._threads)
 
@@ -151,7 +157,7 @@ class PaillierScheme:
         blinding: Blinding
         if owner is not None:
             blinding = owner
-        elif self._classic or key.h_s is None:
+        elif key.h_s is None:
             blinding = ClassicBlinding(key, products.modulus)
         else:
             blinding = DjnBlinding(key, products.modulus, self._window)

@@ -18,6 +18,7 @@ import numpy as np
 from vfl_crypto.errors import EncodingOverflowError, KeyMismatchError
 from vfl_crypto.linear import Share
 from vfl_crypto.paillier.limbs import from_limbs, random_limbs
+from vfl_crypto.paillier.packing import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,11 @@ def value_bits(unit_bits: int, ciphertext: Ciphertext) -> int:
 def masks(count: int, bits: int) -> list[int]:
     """Uniform integers below 2^(bits + 64) from the operating system."""
     return from_limbs(random_limbs(count, bits + MASK_BITS))
+
+
+def slots(bits: int, key_bits: int) -> Slots:
+    """For values of `bits` bits, masked. Raises `EncodingOverflowError` if none fits."""
+    return Slots.for_sums(bits + MASK_BITS, 1, key_bits, "masked")
 
 
 def to_share(integers: Sequence[int], bits: int, scale_bits: int) -> Share:

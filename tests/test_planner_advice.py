@@ -1,0 +1,80 @@
+"""Each warning of `vfl plan`: given where it applies, and not on a sensible job."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from vfl.planner import advice
+from vfl.planner.plan import plan
+from vfl.spec import CryptoSpec, JobSpec, LogisticRegression, PartySpec, ScheduleSpec, check_job
+
+
+def job(rows=20_000, columns=4, model=None, **options) -> JobSpec:
+    ids = np.arange(rows)
+    data = {"id": ids, "y": ids % 2} | {f"c{k}": ids for k in range(columns)}
+    parties = [
+        PartySpec("a", data=data, label="y"),
+        PartySpec("b", data=data, columns=[f"c{k}" for k in range(columns)]),
+    ]
+    options = {"transport": "inprocess"} | options
+    made = JobSpec(parties=parties, model=LogisticRegression(**(model or {})), **options)
+    return check_job(made)
+
+
+def about(made: JobSpec) -> dict[str, advice.Advice]:
+    return {one.about: one for one in plan(made, seconds=0.0).warnings}
+
+
+def test_a_sensible_job_has_no_warning():
+    assert about(job()) == {}
+    assert about(job(model={"batch_size": 8192})) == {}
+
+
+@pytest.mark.parametrize(
+    ("word", "made", "refused"),
+    [
+        ("batch", job(model={"batch_size": 600}), False),
+        ("columns", job(rows=1000, columns=80), True),
+        ("columns", job(rows=1000, columns=80, accept_gradient_leak=True), False),
+        ("features", job(rows=100, columns=60, accept_gradient_leak=True), False),
+        ("leak", job(accept_gradient_leak=True), False),
+        ("openings", job(60_000, 400, {"batch_size": 64}, accept_gradient_leak=True), True),
+        ("cipher", job(crypto="paillier"), False),
+        ("key", job(crypto=CryptoSpec("paillier", 2048)), False),
+        ("mock", job(crypto="mock"), False),
+        ("epochs", job(model={"epochs": 500, "tolerance": 0.0}), False),
+        ("deadline", job(crypto="paillier", schedule=ScheduleSpec(deadline_s=2.0)), True),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_silly_choice_is_warned_of(word, made, refused):
+    found = about(made)
+    assert word in found and found[word].refused is refused
+    assert found[word].text.strip() and not found[word].text.endswith(".")
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setattr(advice, "installed", lambda _: False)
+    assert "ray" not in about(job())
+    on_ray = msgspec.structs.replace(job(), transport="ray")
+    assert "vfl[ray]" in about(on_ray)["ray"].text
+    assert about(on_ray)["ray"].refused
+
+
+def test_a_job_larger_than_this_machine_is_said_to_be(monkeypatch):
+    monkeypatch.setattr(advice, "memory_here", lambda: 1 << 20)
+    assert "1.0 MiB" in about(job())["memory"].text
+    monkeypatch.setattr(advice, "memory_here", lambda: 0)  # a system that does not say
+    assert "memory" not in about(job())
+
+
+def test_paillier_is_no_poor_choice_where_it_is_not_dearer():
+    made = job(600, 1, {"batch_size": 4, "epochs": 1}, crypto="paillier", accept_gradient_leak=True)
+    assert "cipher" not in about(made)
+
+
+def test_what_ends_the_job_comes_first():
+    made = job(rows=1000, columns=80, crypto="mock")
+    assert [one.refused for one in plan(made, seconds=0.0).warnings] == [True, True, False]

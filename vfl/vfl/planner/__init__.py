@@ -1,0 +1,1 @@
+"""`vfl plan`: what a job takes before anything starts, and where a choice is silly."""

@@ -1,0 +1,155 @@
+"""Where a choice in a job is silly, and what to do instead. Counts only; no name, no cell."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from vfl import wording
+from vfl.planner.ciphers import cipher_costs
+from vfl.planner.forecast import Forecast
+from vfl.planner.units import STATED
+from vfl.protocols.guards import OPENED_BITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vfl.planner.shape import Shape
+    from vfl.spec import JobSpec
+
+DEARER: Final = 50
+"""Times, from which the cipher of a job is called a poor choice."""
+
+MANY_EPOCHS: Final = 100
+SMALL_TOLERANCE: Final = 1e-6
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """A warning: `about` is a word for programs, `text` says what and what to do.
+
+    `refused`: the job will end with an error.
+    """
+
+    about: str
+    text: str
+    refused: bool = False
+
+
+def advise(
+    job: JobSpec, shape: Shape, chosen: Forecast, others: Mapping[str, Forecast | str]
+) -> list[Advice]:
+    """All that apply, those that end the job first."""
+    found = [
+        *_guards(job, shape),
+        *_choices(job, shape, chosen, others),
+        *_machine(job, chosen),
+    ]
+    return sorted(found, key=lambda one: not one.refused)
+
+
+def _guards(job: JobSpec, shape: Shape) -> Iterator[Advice]:
+    least = min(shape.batches)
+    for name, columns in shape.columns.items():
+        if OPENED_BITS * columns > least:
+            text = (
+                f"{name}: {columns} columns open {OPENED_BITS * columns} bits about a batch of "
+                f"{least} rows; "
+            )
+            if job.accept_gradient_leak:
+                yield Advice("columns", text + "labels can be solved for")
+            else:
+                yield Advice(
+                    "columns", text + f"the job will be refused: use at least {OPENED_BITS} rows a "
+                    "column (larger batches, fewer columns)", refused=True,
+                )  # fmt: skip
+    features = sum(shape.columns.values())
+    if features > shape.train:
+        yield Advice(
+            "features", f"{features} features above {shape.train} training rows: many models fit "
+            "them all; raise l2, or use fewer columns",
+        )  # fmt: skip
+    if job.accept_gradient_leak:
+        yield Advice(
+            "leak", "accept_gradient_leak: true switches the guards on opened gradients off"
+        )
+    opened = features * len(shape.batches)
+    openings = cipher_costs(job.cipher, STATED).key.openings
+    if opened > openings:
+        yield Advice(
+            "openings", f"an epoch opens {opened:,} values and a key of this cipher {openings:,}: "
+            "the job will be refused; use fewer, larger batches (model.batch_size)", refused=True,
+        )  # fmt: skip
+
+
+def _choices(
+    job: JobSpec, shape: Shape, chosen: Forecast, others: Mapping[str, Forecast | str]
+) -> Iterator[Advice]:
+    if chosen.cipher == "lattice":
+        from vfl_crypto.lattice.parameters import WIDE
+
+        rows = max(shape.batches)
+        if len(shape.batches) > 1 and 2 * rows <= WIDE.n:
+            yield Advice(
+                "batch", f"batches of {rows} rows leave {1 - rows / WIDE.n:.0%} of a ciphertext of "
+                f"{WIDE.n} values empty; with batch_size: {WIDE.n} an epoch sends less and is "
+                "done sooner",
+            )  # fmt: skip
+    rival = others.get("lattice")
+    if isinstance(rival, Forecast) and chosen.cipher == "paillier":
+        ratio = chosen.training_s / rival.training_s
+        if ratio >= DEARER:
+            yield Advice(
+                "cipher", f"crypto: paillier is expected to train {ratio:.0f} times as long as "
+                "crypto: lattice, which is exact and of 128-bit security as well",
+            )  # fmt: skip
+    if 0 < chosen.security_bits < 128:
+        yield Advice(
+            "key", f"{chosen.parameters} gives {chosen.security_bits}-bit security; "
+            "key_bits: 3072 gives 128",
+        )  # fmt: skip
+    if chosen.security_bits == 0:
+        yield Advice("mock", "crypto: mock protects nothing; it is for trying a job out")
+    model = job.model
+    if model.epochs > MANY_EPOCHS and model.tolerance < SMALL_TOLERANCE:
+        yield Advice(
+            "epochs", f"{model.epochs} epochs with tolerance {model.tolerance:g} will hardly stop "
+            "early; the default of 1e-4 usually does after some tens",
+        )  # fmt: skip
+
+
+def _machine(job: JobSpec, chosen: Forecast) -> Iterator[Advice]:
+    if job.transport == "ray" and not installed("ray"):
+        yield Advice(
+            "ray", "transport: ray needs ray, which is not installed here: pip install 'vfl[ray]'",
+            refused=True,
+        )  # fmt: skip
+    deadline = job.schedule.deadline_s
+    if chosen.longest_s > deadline:
+        yield Advice(
+            "deadline", f"a party works for {wording.duration(chosen.longest_s)} while another "
+            f"waits, at most {wording.duration(deadline)}: raise schedule.deadline_s",
+            refused=True,
+        )  # fmt: skip
+    most = max(party.memory.get("peak", 0) for party in chosen.parties)
+    here = memory_here()
+    if here and most > here:
+        yield Advice(
+            "memory", f"a party needs {wording.size(most)} and this machine has "
+            f"{wording.size(here)}",
+        )  # fmt: skip
+
+
+def installed(library: str) -> bool:
+    """Whether it can be imported; it is not."""
+    return importlib.util.find_spec(library) is not None
+
+
+def memory_here() -> int:
+    """Bytes of this machine; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0

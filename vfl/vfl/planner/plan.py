@@ -1,0 +1,160 @@
+"""From a job file to what it will take: sizes read here, costs measured here."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from vfl.errors import JobError, SecurityError
+from vfl.planner.advice import Advice, advise
+from vfl.planner.ciphers import cipher_costs
+from vfl.planner.counting import count
+from vfl.planner.forecast import Forecast
+from vfl.planner.probe import SECONDS, probe
+from vfl.planner.protocols import PROTOCOLS
+from vfl.planner.shape import shape_of
+from vfl.planner.units import FAR, STATED, Link
+from vfl.spec import CryptoSpec
+from vfl_crypto.errors import CryptoError, InsecureParametersError
+
+if TYPE_CHECKING:
+    from vfl.spec import JobSpec
+
+RAY_START: Final = 8.0
+"""Seconds until Ray's actors are up on one machine; measured once."""
+
+HERE: Final = Link(1e10, 0.0, local=True)
+"""Between parties of one process, or of one machine that was not measured."""
+
+OTHERS: Final = ("lattice", "paillier", "ckks")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What `vfl plan` prints. Seconds, bytes, bits a second."""
+
+    job: str
+    security: str
+    chosen_by: Literal["auto", "job"]
+    forecast: Forecast
+    others: dict[str, Forecast | str]  # by cipher; a sentence where it cannot do the job
+    rows: dict[str, int]
+    columns: dict[str, int]
+    train: int
+    batches: int
+    held_out: int
+    one_machine: bool
+    link_bits: float
+    latency_s: float
+    start_s: float  # before the first read: Ray
+    threads: int
+    probe_s: float
+    probed: list[str]
+    assumed: list[str]
+    warnings: list[Advice]
+
+
+def plan(
+    job: JobSpec, *, link_mbit: float | None = None, latency_ms: float | None = None,
+    seconds: float = SECONDS,
+) -> Plan:  # fmt: skip
+    """Count tables, probe this machine for at most `seconds`, add up.
+
+    Parties are taken to share this machine unless a link is described or one has a placement. Then
+    each has a machine like this one. Raises `JobError` for a link that is none, or a cipher that
+    cannot do the job.
+    """
+    begin = time.perf_counter()
+    tables = {n: s for n in job.roster.data_parties if (s := count(job.party(n)))}
+    shape = shape_of(job, tables)
+    link = _link(job, link_mbit, latency_ms)
+    cipher = job.cipher
+    wanted = {cipher.scheme, "lattice", "paillier"}
+    units = probe(wanted, max(shape.batches), max(shape.columns.values()), seconds=seconds)
+    took = time.perf_counter() - begin
+
+    def under(crypto: CryptoSpec) -> Forecast:
+        return PROTOCOLS[job.security](
+            shape, cipher_costs(crypto, units), units, link, ray=job.transport == "ray",
+            tables=tables,
+        )  # fmt: skip
+
+    try:
+        chosen = under(cipher)
+    except InsecureParametersError as error:
+        raise SecurityError(f"crypto: {error}") from error
+    except CryptoError as error:
+        raise JobError(f"crypto: {cipher.scheme} cannot do this job: {error}") from error
+    others: dict[str, Forecast | str] = {}
+    for scheme in OTHERS:
+        if scheme != cipher.scheme:
+            try:
+                others[scheme] = under(CryptoSpec(scheme, cipher.key_bits))
+            except CryptoError as error:
+                others[scheme] = str(error)
+    probed = sorted(units.probed - {"threads"})
+    return Plan(
+        job.name, job.security, "auto" if job.asked.scheme == "auto" else "job", chosen, others,
+        dict(shape.rows), {n: s - (n == job.roster.active and job.model.intercept)
+                           for n, s in shape.columns.items()},
+        shape.train, len(shape.batches), shape.held_out, link.local, link.bits, link.latency,
+        RAY_START if job.transport == "ray" else 0.0, units.threads, took, probed,
+        list(shape.assumed), advise(job, shape, chosen, others),
+    )  # fmt: skip
+
+
+def expected(job: JobSpec) -> Forecast | None:
+    """A rough forecast without a probe: stated costs, tables that are here; None without one."""
+    tables = {n: s for n in job.roster.data_parties if (s := count(job.party(n)))}
+    link = FAR if any(p.placement for p in job.parties) else HERE
+    try:
+        return PROTOCOLS[job.security](
+            shape_of(job, tables), cipher_costs(job.cipher, STATED), STATED, link,
+            ray=job.transport == "ray", tables=tables,
+        )  # fmt: skip
+    except CryptoError:  # the run itself says what is wrong
+        return None
+
+
+def _link(job: JobSpec, mbit: float | None, latency_ms: float | None) -> Link:
+    if (mbit is not None and not 0 < mbit < 1e9) or (
+        latency_ms is not None and not 0 <= latency_ms < 1e6
+    ):
+        raise JobError(
+            f"no link has {mbit} Mbit/s and {latency_ms} ms; --link is above 0, "
+            "--latency not negative"
+        )
+    apart = mbit is not None or latency_ms is not None or any(p.placement for p in job.parties)
+    if apart:
+        return Link(
+            FAR.bits if mbit is None else mbit * 1e6,
+            FAR.latency if latency_ms is None else latency_ms / 1e3,
+        )
+    return loopback() if job.transport == "ray" else HERE
+
+
+def loopback(size: int = 1 << 23) -> Link:
+    """The bandwidth of a TCP connection of this machine to itself; stated if it has none."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(1.0)
+
+            def send() -> None:
+                with socket.create_connection(server.getsockname(), timeout=1.0) as out:
+                    out.sendall(bytes(size))
+
+            sender = threading.Thread(target=send, daemon=True)
+            sender.start()
+            peer, _ = server.accept()
+            begin = time.perf_counter()
+            with peer:
+                peer.settimeout(1.0)
+                while peer.recv(1 << 20):
+                    pass
+            sender.join()
+            return Link(size * 8 / (time.perf_counter() - begin), 0.0, local=True)
+    except OSError:
+        return HERE
