@@ -72,8 +72,7 @@ def plan(
     shape = shape_of(job, tables)
     link = _link(job, link_mbit, latency_ms)
     cipher = job.cipher
-    wanted = {cipher.scheme, "lattice", "paillier"}
-    units = probe(wanted, max(shape.batches), max(shape.columns.values()), seconds=seconds)
+    units = probe(OTHERS, max(shape.batches), max(shape.columns.values()), seconds=seconds)
     took = time.perf_counter() - begin
 
     def under(crypto: CryptoSpec) -> Forecast:
