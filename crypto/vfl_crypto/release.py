@@ -31,6 +31,7 @@ class Decrypted:
 
     `flood_std` is the standard deviation of the noise `release` must add, in units of the values;
     0 for a cipher that decrypts exactly. `quantum` is the finest step it may open; 0 for any.
+    Raises `ReleaseError` where one of them is negative or not finite.
     """
 
     __slots__ = ("_flood_std", "_quantum", "_values")
@@ -38,6 +39,8 @@ class Decrypted:
     def __init__(
         self, values: NDArray[np.float64], flood_std: float = 0.0, quantum: float = 0.0
     ) -> None:
+        if not (0.0 <= flood_std < math.inf and 0.0 <= quantum < math.inf):
+            raise ReleaseError(f"a flood of {flood_std} in steps of {quantum} hides nothing")
         self._values = values
         self._flood_std = flood_std
         self._quantum = quantum

@@ -1,5 +1,6 @@
 """The CKKS scheme computes X^T d, keeps keys apart, and survives foreign words."""
 
+import functools
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -113,6 +114,29 @@ def test_the_largest_admitted_values_do_not_overflow():
     top = rows * (2.0 ** (P.integer_bits + P.column_bits) - 2**-20)
     departed = PUBLIC.encrypt(np.full(4, top), onto=product)
     assert np.abs(opened(departed) - (16 * X.T @ d + top)).max() < tolerance(departed)
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1, 1), (1, -1, 1, 1)])
+@pytest.mark.parametrize("departures", [0, 1, 3])
+def test_four_of_the_largest_results_do_not_wrap(signs, departures):
+    """Two features share a complex slot: with these signs a coefficient is sqrt(2) times a mean."""
+    rows, bits = 2048, P.integer_bits + P.column_bits
+    d = np.full(rows, np.nextafter(2.0**P.value_bits, 0))
+    total = functools.reduce(PUBLIC.add, (PUBLIC.encrypt(d) for _ in range(16)))
+    signs = np.array(signs, dtype=np.float64)
+    X = np.full((rows, 4), 2.0**P.column_bits) * signs
+    product = PUBLIC.rmatmul(X, total)
+    top = rows * np.nextafter(2.0**bits, 0) * signs
+    result = functools.reduce(PUBLIC.add, [product] * (4 - departures))
+    for _ in range(departures):
+        result = PUBLIC.encrypt(top, onto=result)
+    assert np.abs(opened(result) - 4 * top).max() < tolerance(result, terms=2) + 1e-3
+
+
+def test_formats_whose_primes_leave_no_room_for_the_flood_are_refused():
+    assert CkksScheme(Formats(statistical_bits=60)).generate().openings_left == P.openings
+    with pytest.raises(EncodingOverflowError, match="no room"):
+        CkksScheme(Formats(statistical_bits=70))
 
 
 def test_a_sum_that_could_leave_the_range_is_refused():

@@ -125,7 +125,7 @@ def test_the_key_holder_asks_the_door_for_the_flood_of_the_formula():
 def test_a_sum_over_4096_rows_keeps_useful_precision():
     opened = math.sqrt(2) * P.flood(P.sums_deviation(2, 4096))
     assert opened < 2**-3
-    assert opened == pytest.approx(0.0447, rel=0.01)
+    assert opened == pytest.approx(0.0600, rel=0.01)
 
 
 def test_the_noisiest_slot_of_a_key_is_several_times_the_mean_and_within_the_peak():
@@ -135,4 +135,4 @@ def test_the_noisiest_slot_of_a_key_is_several_times_the_mean_and_within_the_pea
     largest = power.max(axis=1) / power.mean(axis=1)
     assert abs(largest.mean() - (math.log(P.n / 2) + 0.577)) < 6 * 1.283 / math.sqrt(64)
     assert np.median(largest) < peak(P.n) ** 2 / 2 + 1
-    assert largest.max() < 1.5 * peak(P.n) ** 2
+    assert largest.max() < peak(P.n) ** 2

@@ -17,7 +17,12 @@ from vfl_crypto.ckks.holder import Holder
 from vfl_crypto.ckks.keys import PublicKey, SecretKey
 from vfl_crypto.ckks.parameters import Parameters
 from vfl_crypto.ckks.seal import Polynomials
-from vfl_crypto.errors import CryptoError, KeyMismatchError, UnsafeDepartureError
+from vfl_crypto.errors import (
+    CryptoError,
+    EncodingOverflowError,
+    KeyMismatchError,
+    UnsafeDepartureError,
+)
 
 CHAINS = {
     "usual": (8192, [60, 40, 40, 60]),
@@ -207,6 +212,22 @@ def test_what_was_computed_is_not_written_before_it_departs():
     raw = own.write_vectors(side.context, e.depart(product, openings=1))
     loaded = np.array(ts.ckks_vector_from(side.theirs, raw).decrypt())
     assert np.abs(loaded - 0.5).max() < 0.01
+
+
+def test_a_declared_deviation_never_switches_the_flood_off():
+    side = SIDES["short", "vfl"]
+    raw = own.write_vectors(side.context, side.holder.encrypt(np.ones(8), side.scale, 1.0))
+    n = side.context.parameters.n
+    least = noise.slot(n, noise.encryption(n, public=False), side.scale)
+    for declared, hidden in ((0.0, least), (1e-300, least), (least, least), (9.0, 9.0)):
+        vectors = own.read_vectors(side.context, raw, 1.0, declared)
+        flood = side.holder.decrypt(vectors)._flood_std
+        assert flood == noise.flood(noise.peak(n) * hidden, noise.OPENINGS, noise.STATISTICAL_BITS)
+    for wrong in (-1.0, -1e-300, math.nan, math.inf):
+        with pytest.raises(EncodingOverflowError, match="0 or more"):
+            own.read_vectors(side.context, raw, 1.0, wrong)
+    with pytest.raises(EncodingOverflowError, match="0 or more"):
+        own.read_vectors(side.context, raw, -1.0)
 
 
 def test_vectors_of_another_context_are_not_mixed_up():

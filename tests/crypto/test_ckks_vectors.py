@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vfl_crypto.ckks import noise
+from vfl_crypto.ckks import noise, parameters
 from vfl_crypto.ckks.arithmetic import Arithmetic
 from vfl_crypto.ckks.evaluator import Evaluator
 from vfl_crypto.ckks.holder import Holder
@@ -24,6 +24,7 @@ from vfl_crypto.errors import (
     ReleaseBudgetError,
     ReleaseError,
 )
+from vfl_crypto.release import Decrypted
 
 SCALE = 2.0**40
 CHAINS = {
@@ -45,7 +46,7 @@ PEAK = noise.peak(8192)  # the noisiest slot by the mean one
 
 def deviations(holder, vectors, want):
     """How far the decryption is off, in deviations that the vectors declare."""
-    return (opened(holder, vectors) - np.asarray(want).reshape(-1)) / vectors.deviation
+    return (opened(holder, vectors) - np.asarray(want).reshape(-1)) / vectors.error
 
 
 @pytest.fixture(params=HOLDERS)
@@ -194,9 +195,59 @@ def test_what_departs_has_randomness_and_noise_of_its_own():
     assert first.fresh
     assert not (first.words == second.words).any()
     flood = noise.flood(PEAK * product.deviation, noise.OPENINGS, noise.STATISTICAL_BITS)
-    assert first.deviation == math.hypot(flood, product.deviation)
+    assert first.cover == flood
+    zero = noise.slot(8192, noise.encryption(8192, public=True), product.scale)
+    assert first.deviation == math.hypot(product.deviation, zero)
     off = deviations(holder, first, x * w)
     assert abs(off.std() - 1) < 6 / math.sqrt(2 * off.size)
+
+
+def test_what_departed_is_opened_with_one_flood_more_and_usable():
+    """Not with a flood over the departure's own: 2^24 times as wide."""
+    holder = HOLDERS["long"]
+    e, x, w = holder.evaluator, RNG.uniform(-64, 64, 64), RNG.uniform(-1, 1, 64)
+    product = e.rescale(e.multiply_plain(e.encrypt(x, SCALE), w))
+    departed = e.depart(product)
+    released = holder.release(holder.decrypt(departed))
+    assert released.flood_std < 1.5 * departed.cover
+    assert released.quantum <= 4  # of 64
+    assert np.abs(released.values - x * w).max() < released.quantum
+
+
+def test_cover_is_counted_as_noise_wherever_it_goes():
+    holder = HOLDERS["long"]
+    e, x = holder.evaluator, RNG.choice([-1.0, 1.0], size=(4, 4096))
+    departed = e.depart(e.encrypt(x, SCALE, 1.0))
+    doubled, total = e.add(departed, departed), e.sum(departed)
+    assert doubled.cover == 2 * departed.cover and total.cover == 4 * departed.cover
+    weighted = e.multiply_plain(departed, x, bound=1.0)
+    squared = e.multiply(departed, departed)
+    for product in (weighted, squared):  # it depends on the factor now: flooded when opened
+        assert product.cover == 0.0
+        assert holder.decrypt(product)._flood_std > noise.flood(departed.cover, 1 << 14, 30)
+    for vectors, want in ((doubled, 2 * x), (total, x.sum(axis=0)), (weighted, x * x),
+                          (squared, x * x), (e.rescale(weighted), x * x)):  # fmt: skip
+        assert np.abs(deviations(holder, vectors, want)).max() < 7
+
+
+def test_equal_vectors_in_one_sum_stay_within_the_declared_noise():
+    """From bytes any number of them can be the same ciphertext."""
+    holder = HOLDERS["short"]
+    one = holder.evaluator.encrypt(np.ones(4096), SCALE)
+    words = np.repeat(one.words, 256, axis=0)
+    total = holder.evaluator.sum(replace(one, words=words, lengths=(4096,) * 256))
+    assert 0.8 < deviations(holder, total, np.full(4096, 256.0)).std() < 1.2
+
+
+@pytest.mark.parametrize(("openings", "bits"), [(0, 30), (-1, 30), (1, 29), (1, -60)])
+def test_a_departure_without_a_flood_is_refused(openings, bits):
+    e = HOLDERS["short"].evaluator
+    vectors = e.encrypt(np.ones(4), SCALE)
+    with pytest.raises(InsecureParametersError, match="30 statistical bits"):
+        e.depart(vectors, openings, bits)
+    least = e.depart(replace(vectors, deviation=0.0), 1, 30).cover
+    seeded = noise.slot(8192, noise.encryption(8192, public=False), SCALE)
+    assert least == noise.flood(PEAK * seeded, 1, 30)
 
 
 def test_the_factor_is_in_the_randomness_unless_a_fresh_zero_is_added():
@@ -228,6 +279,14 @@ def test_values_leave_by_the_door_alone():
     holder.release(sealed)
     with pytest.raises(ReleaseBudgetError):
         holder.release(sealed)
+
+
+@pytest.mark.parametrize("flood", [-1.0, -1e-300, math.nan, math.inf])
+def test_a_flood_that_hides_nothing_is_refused(flood):
+    with pytest.raises(ReleaseError, match="hides nothing"):
+        Decrypted(np.ones(3), flood)
+    with pytest.raises(ReleaseError, match="hides nothing"):
+        Decrypted(np.ones(3), 1.0, flood)
 
 
 def test_a_holder_is_neither_copied_nor_printed_and_closes():
@@ -277,3 +336,10 @@ def test_unsafe_or_impossible_chains_are_refused():
         Parameters.of_bits(32768, [21] * 9)
     with pytest.raises(InsecureParametersError, match="30 statistical bits"):
         Holder(SecretKey(Arithmetic(CHAINS["small"])), openings=0)
+
+
+def test_foreign_primes_do_not_fill_the_memory():
+    most = parameters._is_modulus.cache_info().maxsize
+    for q in range(2**20 + 1, 2**20 + 1 + 2 * (most + 100), 2):
+        parameters._is_modulus(1024, q)
+    assert parameters._is_modulus.cache_info().currsize <= most <= 1 << 12

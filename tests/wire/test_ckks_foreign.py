@@ -179,6 +179,43 @@ def test_a_bomb_stops_at_what_the_object_can_have(kind):
     assert peak < 8 << 20
 
 
+@pytest.mark.parametrize("field", [b"\x12\x00", b"\x10\x00", b"\x9a\x06\x00", b"\x0a\x00"])
+def test_a_message_of_millions_of_fields_stops_at_those_it_can_have(field):
+    """Two bytes make a field, which takes a hundred times as many in memory."""
+    raw = field * 2_000_000
+    inner = protobuf.write((1, PARAMETERS), (2, raw))
+    for read in (lambda: tenseal.read_vectors(CONTEXT, raw, 1.0),
+                 lambda: tenseal.read_context(raw),
+                 lambda: tenseal.read_context(inner)):  # fmt: skip
+        tracemalloc.start()
+        with little_memory(), pytest.raises(WireError, match="fields"):
+            read()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 8 << 20
+
+
+def test_a_vector_that_would_expand_too_far_is_refused_at_its_first_ciphertext(monkeypatch):
+    raw = vector((1, b"\x0a" * 3), *[(2, GOOD)] * 3, (3, 2.0**18))
+    assert len(tenseal.read_vectors(CONTEXT, raw, 1.0)) == 3
+    monkeypatch.setattr(tenseal, "MAX_WORD_BYTES", 3 * PUBLIC.words.nbytes - 1)
+    with pytest.raises(WireError, match="split it"):
+        tenseal.read_vectors(CONTEXT, raw, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "read"),
+    [
+        ("MAX_VECTOR_BYTES", lambda raw: tenseal.read_vectors(CONTEXT, raw, 1.0)),
+        ("MAX_CONTEXT_BYTES", tenseal.read_context),
+    ],
+)
+def test_more_bytes_than_are_read_at_once_are_refused(monkeypatch, limit, read):
+    monkeypatch.setattr(tenseal, limit, 99)
+    with pytest.raises(WireError, match="100 bytes are more than the 99"):
+        read(bytes(100))
+
+
 def test_a_stream_that_wants_a_vast_window_is_refused():
     vast = zstandard.ZstdCompressionParameters(window_log=30, write_content_size=0)
     packed = zstandard.ZstdCompressor(compression_params=vast).compressobj()
@@ -318,7 +355,7 @@ BARE = seal.ciphertext_bytes(P, Polynomials(BARE, 2.0**18), compress=False)
         (vector((1, protobuf.packed([1025])), (2, GOOD)), "1 to 1024 values"),
         (vector((1, b"\x0a\x0a"), (2, GOOD), (2, HIGHER)), "differ in scale"),
         (vector((1, b"\x0a"), (2, BARE)), "without randomness"),
-        (vector((1, bytes(70000)), (2, GOOD)), "more than 65536"),
+        (vector((1, bytes(70000)), (2, GOOD)), "more than 4096"),
         (vector((1, b"\xff" * 11), (2, GOOD)), "64 bits"),
         (vector((1, b"\xff"), (2, GOOD)), "inside a number"),
         (b"\x02\x00", "without a number"),

@@ -2,12 +2,13 @@
 
 The scale is tracked exactly: a rescaling divides it by the prime that was divided out, whatever its
 size, and vectors of different scales are not added. By default a plain factor takes the prime that
-the next rescaling divides out as its scale, so the vectors keep theirs. Noise is added up as if two
+the next rescaling divides out as its scale, so the vectors keep theirs. Noise is added up as if all
 operands could be the same ciphertext.
 
 **Departure.** A product carries its plain factor in its randomness: c1 divided by the known factor
 of c1 is the encoded factor. `depart` adds an encryption of zero under the public key, made for each
-vector alone, and noise as wide as a key holder's flood.
+vector alone, and noise as wide as a key holder's flood: a `cover`, which needs no flood of its own
+when the vectors are opened. A product depends on its factors in all its noise: its cover ends.
 """
 
 from __future__ import annotations
@@ -77,12 +78,13 @@ class Evaluator:
             words=ring.add(left.words, right.words, self._arithmetic.threads),
             bound=left.bound + right.bound,
             deviation=left.deviation + right.deviation,
+            cover=left.cover + right.cover,
             seeds=None,
             fresh=False,
         ).require_room(self._parameters)
 
     def sum(self, vectors: Vectors) -> Vectors:
-        """The sum of a batch as a batch of one; its vectors are encryptions of their own."""
+        """The sum of a batch as a batch of one."""
         self.check(vectors)
         if len(set(vectors.lengths)) != 1:
             raise KeyMismatchError("vectors of different lengths cannot be added")
@@ -96,7 +98,8 @@ class Evaluator:
             words=words,
             lengths=vectors.lengths[:1],
             bound=count * vectors.bound,
-            deviation=math.sqrt(count) * vectors.deviation,
+            deviation=count * vectors.deviation,
+            cover=count * vectors.cover,
             seeds=None,
             fresh=False,
         ).require_room(self._parameters)
@@ -131,7 +134,8 @@ class Evaluator:
             words=words,
             scale=vectors.scale * scale,
             bound=vectors.bound * bound,
-            deviation=math.hypot(vectors.deviation * bound, vectors.bound * rounding),
+            deviation=math.hypot(vectors.error * bound, vectors.bound * rounding),
+            cover=0.0,
             seeds=None,
             fresh=False,
         ).require_room(self._parameters)
@@ -158,13 +162,14 @@ class Evaluator:
         switched = switch.switch(high, self.relinearisation.at(level), 1, threads)
         scale = left.scale * right.scale
         key_noise = noise.slot(p.n, noise.key_switch(p, level), scale)
-        crossed = left.deviation * right.bound + right.deviation * left.bound
+        crossed = left.error * right.bound + right.error * left.bound
         return replace(
             left,
             words=ring.add(low, ring.forward(switched, threads), threads),
             scale=scale,
             bound=left.bound * right.bound,
-            deviation=math.hypot(crossed, left.deviation * right.deviation, key_noise),
+            deviation=math.hypot(crossed, left.error * right.error, key_noise),
+            cover=0.0,
             seeds=None,
             fresh=False,
         ).require_room(p)
@@ -198,19 +203,25 @@ class Evaluator:
         openings: int = noise.OPENINGS,
         statistical_bits: int = noise.STATISTICAL_BITS,
     ) -> Vectors:
-        """The same values, with randomness and noise of their own: they may leave."""
+        """The same values, with randomness and noise of their own: they may leave.
+
+        Raises `InsecureParametersError` for less than one opening and 30 statistical bits.
+        """
         self.check(vectors)
+        noise.require_flood(openings, statistical_bits)
         p, level = self._parameters, vectors.level
-        flood = noise.flood(noise.peak(p.n) * vectors.deviation, openings, statistical_bits)
+        flood = noise.flood(vectors.hidden(p.n), openings, statistical_bits)
         draws = os_gaussian(len(vectors) * p.n).reshape(len(vectors), p.slots, 2)
         masks = encode(self._arithmetic, draws[..., 0] + 1j * draws[..., 1], flood * vectors.scale)
         zeros = encrypt_public(self.public, masks, level)
+        zero = noise.slot(p.n, noise.encryption(p.n, public=True), vectors.scale)
         if vectors.words.shape[1] != 2:
             raise KeyMismatchError("only relinearised vectors can depart")
         return replace(
             vectors,
             words=self._arithmetic.ring(level).add(zeros, vectors.words, self._arithmetic.threads),
-            deviation=math.hypot(vectors.deviation, flood),
+            deviation=math.hypot(vectors.deviation, zero),
+            cover=math.hypot(vectors.cover, flood),
             seeds=None,
             fresh=True,
         ).require_room(p)

@@ -8,6 +8,9 @@ division by a prime, its encoding included. Deviations of one decrypted value:
                     + N M 4^integer_bits / (24 plain_scale^2)     rounding of X
                     + 2 sigma^2 n' M^2 / 4^mean_bits )            rescaling, fresh zero
 
+A coefficient of a sum is up to sqrt(2) times a mean, since two features share a complex slot; the
+rest of the spare bit holds noise and what q0 q1 lacks to a power of two.
+
 M is the number of rows padded to a power of two, n' the slot classes, T = 16 the number of
 encryptions that were added up. sigma^2 counts the peak of `noise`: a column may be large in the
 noisiest row alone.
@@ -16,21 +19,22 @@ noisiest row alone.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from vfl_crypto.ckks import noise
+from vfl_crypto.ckks.layout import MAX_ROWS, Layout
+from vfl_crypto.ckks.vectors import SIGMAS
 from vfl_crypto.errors import EncodingOverflowError
 from vfl_crypto.security import check_ring
 
-if TYPE_CHECKING:
-    from vfl_crypto.ckks.layout import Layout
-
 ENCRYPTIONS_ADDED: Final = 16
-RESULTS_ADDED: Final = 4  # two spare bits modulo q0 q1
+RESULTS_ADDED: Final = 4
+_SPARE_BITS: Final = 4  # modulo q0 q1: a sign, two for the results, one for pairs and noise
 MAX_PRIME_BITS: Final = 50  # residues of longer ones do not fit a double
 COEFFICIENT_BITS: Final = 61  # of an encoded vector
+MAX_RESULT_BITS: Final = 64
 
 
 class Formats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,10 +68,10 @@ class Formats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"the point with integer_bits = {self.integer_bits} and column_bits = "
                 f"{self.column_bits}; at least 30 are needed, so scale the columns and lower them"
             )
-        if self.mean_bits + self.integer_bits + self.column_bits > COEFFICIENT_BITS:
+        if sum(self.prime_bits[:2]) > MAX_RESULT_BITS:
             raise EncodingOverflowError(
                 f"q0 and q1 have {sum(self.prime_bits[:2])} bits together; use at most "
-                f"{COEFFICIENT_BITS + 3}"
+                f"{MAX_RESULT_BITS}"
             )
 
     @property
@@ -89,7 +93,7 @@ class Formats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def mean_bits(self) -> int:
         """The mean m of a result over its padded rows is stored as m * 2^mean_bits mod q0 q1."""
-        return sum(self.prime_bits[:2]) - 3 - self.integer_bits - self.column_bits
+        return sum(self.prime_bits[:2]) - _SPARE_BITS - self.integer_bits - self.column_bits
 
     def plain_scale(self, layout: Layout, rescaling_prime: int) -> float:
         """Scale of X such that the rescaled product has scale 2^mean_bits P / M."""
@@ -118,6 +122,20 @@ class Formats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def flood(self, deviation: float) -> float:
         """Deviation of the noise that covers it in all openings of a key."""
         return noise.flood(deviation, self.openings, self.statistical_bits)
+
+    def require_room(self, modulus: int) -> None:
+        """Raises `EncodingOverflowError` if results could wrap around the real q0 q1, `modulus`.
+
+        Four of the largest, in each of them eight deviations of a departure's flood.
+        """
+        layouts = (Layout(1 << k, self.slots) for k in range(MAX_ROWS.bit_length()))
+        floods = (self.flood(self.sums_deviation(x.classes, x.total)) / x.total for x in layouts)
+        mean = math.sqrt(2) * 2.0 ** (self.integer_bits + self.column_bits) + SIGMAS * max(floods)
+        if not 2 * RESULTS_ADDED * math.ldexp(mean, self.mean_bits) < modulus:
+            raise EncodingOverflowError(
+                "q0 and q1 leave no room for results and the flood over them; use longer primes, "
+                "fewer statistical bits or fewer openings"
+            )
 
     @property
     def _coefficient_variance(self) -> float:

@@ -62,8 +62,8 @@ class Holder(Releasing):
         secret = self._require_secret()
         self.evaluator.check(vectors)
         slots = decode(secret.arithmetic, phase(secret, vectors.words), vectors.scale)
-        most = noise.peak(secret.arithmetic.parameters.n) * vectors.deviation
-        flood = noise.flood(most, self._door.budget, self._statistical_bits)
+        hidden = vectors.hidden(secret.arithmetic.parameters.n)
+        flood = noise.flood(hidden, self._door.budget, self._statistical_bits)
         return Decrypted(cut(slots, vectors.lengths), flood)
 
     def close(self) -> None:

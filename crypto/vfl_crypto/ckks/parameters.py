@@ -100,7 +100,7 @@ def _largest_primes(n: int, bits: int, count: int) -> list[int]:
     return primes
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)  # foreign primes are asked for as well
 def _is_modulus(n: int, q: int) -> bool:
     """Whether there is a transform modulo q: the kernels refuse what is no such prime."""
     try:

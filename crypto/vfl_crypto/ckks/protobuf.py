@@ -1,7 +1,8 @@
 """The wire format of Protocol Buffers, as far as TenSEAL uses it; bounded, for foreign bytes.
 
 A message is a sequence of fields: a varint 8 number + kind, then a varint (kind 0), eight bytes
-(1), a length and as many bytes (2), or four bytes (5). Lengths are checked, nothing is copied.
+(1), a length and as many bytes (2), or four bytes (5). Lengths are checked, nothing is copied;
+fields are counted while they are read, since two bytes make one.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 Field = int | memoryview
 
 
-def read(data: memoryview, repeated: Sequence[int] = ()) -> dict[int, list[Field]]:
+def read(data: memoryview, most: int, repeated: Sequence[int] = ()) -> dict[int, list[Field]]:
     """Field number -> its values, in order; a number that is not `repeated` keeps its last one.
 
-    Raises `WireError` for bytes that are no message.
+    Raises `WireError` for bytes that are no message, and for more than `most` fields.
     """
     fields: dict[int, list[Field]] = {}
-    at = 0
+    at = count = 0
     while at < len(data):
+        count += 1
+        if count > most:
+            raise WireError(f"a message of more than {most} fields: damaged or forged")
         tag, at = _varint(data, at)
         number, kind = tag >> 3, tag & 7
         value: Field

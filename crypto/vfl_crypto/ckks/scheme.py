@@ -11,7 +11,7 @@ the key holder's flood, over which the noise of the product (a linear map of X) 
 that carry no feature receive a uniform draw 2^35 times their noise or more.
 
 **Opening.** `decrypt` tells the door how much to flood (`formats`). With 2^14 openings a key and 30
-statistical bits, a sum over 4096 rows is opened to a deviation of 0.045, departure included. A key
+statistical bits, a sum over 4096 rows is opened to a deviation of 0.06, departure included. A key
 that has opened that many values is to be replaced by the caller.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vfl_crypto.linear import Ciphertext
 
 
-class CkksPublic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ckks-public-2"):
+class CkksPublic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ckks-public-3"):
     """A public key on the wire: formats, the seed of a, and b bit-packed."""
 
     formats: Formats
@@ -119,6 +119,8 @@ class CkksKeyHolder(Releasing):
 class CkksScheme:
     """CKKS with the given formats; both sides of a key need the same ones.
 
+    Raises `EncodingOverflowError` for formats whose primes leave results no room.
+
     threads   for one call of a kernel; by default one a processor
     """
 
@@ -127,6 +129,7 @@ class CkksScheme:
     def __init__(self, formats: Formats | None = None, threads: int | None = None) -> None:
         self._formats = formats or Formats()
         parameters = Parameters.of_bits(self._formats.n, self._formats.prime_bits)
+        self._formats.require_room(parameters.modulus(SUMS_LEVEL))
         self._arithmetic = Arithmetic(parameters, threads or os.cpu_count() or 1)
 
     def generate(self) -> CkksKeyHolder:

@@ -37,8 +37,11 @@ if TYPE_CHECKING:
 
     from vfl_crypto.ckks.protobuf import Field
 
-MAX_BYTES = 1 << 32
-MAX_CIPHERTEXTS = 1 << 16
+MAX_CONTEXT_BYTES = 1 << 32  # nearly all of them Galois keys, which are read over
+MAX_VECTOR_BYTES = 1 << 28
+MAX_WORD_BYTES = 1 << 30  # of all ciphertexts of a vector, inflated and expanded
+MAX_CIPHERTEXTS = 1 << 12
+_MOST_FIELDS = 64  # of a part of a context; TenSEAL's have 5
 _AUTO_FLAGS = 7  # relinearise, rescale and lower levels by itself: TenSEAL's default
 
 
@@ -62,17 +65,18 @@ def read_context(data: bytes, threads: int = 1) -> Context:
     """Raises `WireError` for bytes that are no CKKS context, `InsecureParametersError` for one
     below 128 bits.
     """
-    fields = protobuf.read(_bounded(data))
+    fields = protobuf.read(_bounded(data, MAX_CONTEXT_BYTES), _MOST_FIELDS)
     parameters = seal.read_parameters(_bytes(fields, 1, "a context without parameters"))
     arithmetic = Arithmetic(parameters, threads)
-    part = protobuf.read(_bytes(fields, 2, "a context without its public part"))
+    public_part = _bytes(fields, 2, "a context without its public part")
+    part = protobuf.read(public_part, _MOST_FIELDS)
     relinearisation = secret = None
     if 4 in part:
         keys = seal.read_switching(parameters, _bytes(part, 4, ""))
         words = np.stack([_expanded(arithmetic, key)[0] for key in keys])
         relinearisation = RelinearisationKey(words)
     if 3 in fields:
-        private = protobuf.read(_bytes(fields, 3, ""))
+        private = protobuf.read(_bytes(fields, 3, ""), _MOST_FIELDS)
         key = _bytes(private, 1, "a private part without its secret key")
         secret = SecretKey(arithmetic, seal.read_secret_key(parameters, key))
     symmetric = 1 not in part
@@ -122,34 +126,28 @@ def read_vectors(
     Nothing in the bytes says how large the values are, nor how far they are off: `bound` is theirs
     to keep; `deviation` is by default that of an encryption under the public key with a rescaling
     for each prime that is gone. Give it for results of longer computations: it decides how much is
-    flooded when they are opened.
+    flooded when they are opened, never less than for a fresh encryption under the secret key.
+    Raises `EncodingOverflowError` where one of them is negative, not finite or does not fit.
     """
     p = context.parameters
-    fields = protobuf.read(_bounded(data), repeated=(1, 2))
+    most = 2 * MAX_CIPHERTEXTS + _MOST_FIELDS
+    fields = protobuf.read(_bounded(data, MAX_VECTOR_BYTES), most, repeated=(1, 2))
     lengths = protobuf.integers(fields.get(1, []), MAX_CIPHERTEXTS)
     parts = [part for part in fields.get(2, []) if isinstance(part, memoryview)]
     if not 1 <= len(parts) == len(lengths):
         raise WireError("a vector with other numbers of ciphertexts and of lengths, or with none")
     if not all(1 <= length <= p.slots for length in lengths):
         raise WireError(f"a ciphertext holds 1 to {p.slots} values")
-    found = [seal.read_ciphertext(p, part) for part in parts]
-    first = found[0]
-    if any(f.scale != first.scale or f.words.shape[1:] != first.words.shape[1:] for f in found):
-        raise WireError("a vector whose ciphertexts differ in scale or level")
-    expanded = [_expanded(context.arithmetic, f) for f in found]
-    if len({words.shape for words, _ in expanded}) != 1:
-        raise WireError("a vector whose ciphertexts differ in their polynomials")
-    words = np.stack([w for w, _ in expanded])
+    words, scale, seeds = _ciphertexts(context.arithmetic, parts)
     if not words[:, 1].any(axis=(1, 2)).all():
         raise WireError("a ciphertext without randomness: damaged or forged")
     if deviation is None:
         gone = p.levels - words.shape[2]
         coefficients = math.sqrt(1 + gone) * noise.encryption(p.n, public=True)
-        deviation = noise.slot(p.n, coefficients, first.scale)
-    seeds = [seed for _, seed in expanded if seed is not None]
-    kept = np.stack(seeds) if len(seeds) == len(expanded) else None
+        deviation = noise.slot(p.n, coefficients, scale)
+    kept = np.stack(seeds) if len(seeds) == len(parts) else None
     return Vectors(
-        context.public.key_id, words, first.scale, tuple(lengths), bound, deviation, kept
+        context.public.key_id, words, scale, tuple(lengths), bound, deviation, kept
     ).require_room(p)
 
 
@@ -174,6 +172,32 @@ def write_vectors(context: Context, vectors: Vectors) -> bytes:
     return protobuf.write(*fields, (3, vectors.scale))
 
 
+def _ciphertexts(
+    arithmetic: Arithmetic, parts: Sequence[memoryview]
+) -> tuple[NDArray[np.uint64], float, list[NDArray[np.uint8]]]:
+    """Words (m, polynomials, level, N), their scale, and the seeds of those that came as such."""
+    seeds, scale, words = [], 0.0, np.empty((0, 0, 0, 0), dtype=np.uint64)
+    for i, part in enumerate(parts):
+        found = seal.read_ciphertext(arithmetic.parameters, part)
+        one, seed = _expanded(arithmetic, found)
+        if i == 0:
+            scale = found.scale
+            if len(parts) * one.nbytes > MAX_WORD_BYTES:
+                raise WireError(
+                    f"a vector of {len(parts)} ciphertexts has more than the {MAX_WORD_BYTES} "
+                    "bytes that are read at once; split it"
+                )
+            words = np.empty((len(parts), *one.shape), dtype=np.uint64)
+        if found.scale != scale or one.shape[1:] != words.shape[2:]:
+            raise WireError("a vector whose ciphertexts differ in scale or level")
+        if len(one) != words.shape[1]:
+            raise WireError("a vector whose ciphertexts differ in their polynomials")
+        words[i] = one
+        if seed is not None:
+            seeds.append(seed)
+    return words, scale, seeds
+
+
 def _expanded(
     arithmetic: Arithmetic, found: Polynomials
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint8] | None]:
@@ -184,9 +208,9 @@ def _expanded(
     return np.concatenate((found.words, a)), found.seed
 
 
-def _bounded(data: bytes) -> memoryview:
-    if len(data) > MAX_BYTES:
-        raise WireError(f"{len(data)} bytes are more than the {MAX_BYTES} that are read at once")
+def _bounded(data: bytes, most: int) -> memoryview:
+    if len(data) > most:
+        raise WireError(f"{len(data)} bytes are more than the {most} that are read at once")
     return memoryview(data)
 
 
