@@ -16,6 +16,8 @@ from vfl_crypto.errors import CryptoError, KeyMismatchError, WireError
 from vfl_crypto.fixedpoint import require_below
 from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo
 from vfl_crypto.release import Decrypted, Door, Releasing
+from vfl_crypto.sharing import masked_layout, modulus_bits, rounded_at_random, words_layout
+from vfl_crypto.words import IntegerMatrix, Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +66,24 @@ class MockEncryptor:
             )
         return self._ciphertext(plain.T @ held, "sums", fresh=False)
 
+    def multiply(self, plain: IntegerMatrix, ciphertext: Ciphertext) -> tuple[Ciphertext, Words]:
+        """See `sharing.ShareEvaluator`; the shares are exact."""
+        mask = Words.uniform(plain.shape[0], modulus_bits(ciphertext, "words"))
+        masked = plain @ self.words(ciphertext, "words") + mask
+        return self.wrap(masked, masked_layout(mask.bits)), -mask
+
+    def words(self, ciphertext: Ciphertext, kind: str) -> Words:
+        """The integers of a ciphertext "words-B" or "masked-B". Raises `KeyMismatchError`."""
+        bits = modulus_bits(ciphertext, kind)
+        if ciphertext.scheme != "mock" or ciphertext.key_id != self._key_id:
+            raise KeyMismatchError("the ciphertext belongs to another key; use the current one")
+        if ciphertext.scale_bits != 0 or len(ciphertext.body) != ciphertext.count:
+            raise KeyMismatchError("not a ciphertext of the mock: its scale or shape is another")
+        return Words(np.asarray(ciphertext.body), bits)
+
+    def wrap(self, words: Words, layout: str) -> Ciphertext:
+        return Ciphertext("mock", self._key_id, 0, len(words), words.limbs, layout, fresh=True)
+
     def check(self, ciphertext: Ciphertext) -> NDArray[np.float64]:
         """The values. Raises `KeyMismatchError` for another key, scale, dtype or shape."""
         body = ciphertext.body
@@ -100,12 +120,34 @@ class MockKeyHolder(Releasing):
 
     def decrypt(self, ciphertext: Ciphertext) -> Decrypted:
         values = self._encryptor.check(ciphertext)
-        if not self._open:
-            raise CryptoError("this key was closed; generate a new one")
+        self._require_open()
         return Decrypted(values)
+
+    @property
+    def evaluator(self) -> MockEncryptor:
+        return self._encryptor
+
+    def encrypt_words(self, words: Words) -> Ciphertext:
+        """See `sharing.ShareHolder`."""
+        self._require_open()
+        return self._encryptor.wrap(words, words_layout(words.bits))
+
+    def share(self, masked: Ciphertext) -> Words:
+        """See `sharing.ShareHolder`."""
+        self._require_open()
+        return self._encryptor.words(masked, "masked")
+
+    def open_share(self, share: Words, dropped_bits: int) -> Words:
+        """See `sharing.ShareHolder`."""
+        self._door.count(len(share))
+        return rounded_at_random(share, dropped_bits)
 
     def close(self) -> None:
         self._open = False
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise CryptoError("this key was closed; generate a new one")
 
 
 class MockScheme:
@@ -119,6 +161,14 @@ class MockScheme:
 
     def generate(self) -> MockKeyHolder:
         return MockKeyHolder(self._openings)
+
+    def share_holder(self) -> MockKeyHolder:
+        """See `sharing.SharingScheme`."""
+        return self.generate()
+
+    def evaluator(self, public_key: bytes) -> MockEncryptor:
+        """See `sharing.SharingScheme`."""
+        return self.encryptor(public_key)
 
     def encryptor(self, public_key: bytes) -> MockEncryptor:
         """Raises `WireError` for bytes that are no public key of the mock."""
