@@ -98,6 +98,7 @@ def small_job(tmp_path):
         strangers: int = 7,
         table_seed: int = 1,
         deadline_s: float = 20.0,
+        security: str = "arbiter",
         tables: Tables | None = None,
         **options: Any,
     ) -> SmallJob:
@@ -122,6 +123,7 @@ def small_job(tmp_path):
         job = JobSpec(
             parties=parties,
             model=model,
+            security=security,
             crypto=CryptoSpec(crypto, TEST_KEY_BITS),
             transport="inprocess",
             schedule=ScheduleSpec(deadline_s=deadline_s),

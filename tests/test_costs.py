@@ -21,7 +21,11 @@ def job(passives=1, columns=None, crypto="auto", **model) -> JobSpec:
     parties = [PartySpec("bank", data="bank.csv", label="y", columns=columns)]
     parties += [PartySpec(f"p{k}", data=f"{k}.csv", columns=columns) for k in range(passives)]
     options = {"crypto": crypto, "accept_gradient_leak": True}
-    return check_job(JobSpec(parties=parties, model=LogisticRegression(**model), **options))
+    return check_job(
+        JobSpec(
+            parties=parties, model=LogisticRegression(**model), **{"security": "arbiter"} | options
+        )
+    )
 
 
 def names(count):

@@ -70,7 +70,7 @@ def test_both_ends_of_every_border_recorded_the_same_bytes(entries_of, shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_bytes_of_public_keys_are_counted_apart(entries_of, shape):
     """Of the cipher, from the arbiter; and of the masks, between passive parties."""
-    kinds = {"train.key", "score.key"}
+    kinds = {"train.key", "sum.key"}
     keys = [e for e in entries_of(shape) if e.kind in kinds and e.direction == "sent"]
     found = audit(entries_of(shape), DECLARED)
     assert {b.receiver for b in found.borders if b.sender == "arbiter" and b.keys} == {

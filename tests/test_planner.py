@@ -40,7 +40,9 @@ def job(rows=700, columns=(3, 2), crypto="mock", batch=None, epochs=3, **more) -
         parties.append(PartySpec(name, data=data, label="y" if name == "bank" else None))
     model = LinearRegression(epochs=epochs, batch_size=batch, tolerance=0.0)
     options = {"transport": "inprocess", "accept_gradient_leak": True} | more
-    return check_job(JobSpec(parties=parties, model=model, crypto=crypto, **options))
+    return check_job(
+        JobSpec(parties=parties, model=model, crypto=crypto, **{"security": "arbiter"} | options)
+    )
 
 
 def predicted(made: JobSpec, units=STATED, link=HERE, ray=False):
@@ -208,7 +210,7 @@ def test_arrow_and_parquet_are_counted_by_their_metadata(tmp_path):
 
 def test_a_table_that_is_not_here_is_assumed_and_said_to_be():
     parties = [PartySpec("a", data="/none.csv", label="y"), PartySpec("b", data="/none.csv")]
-    made = check_job(JobSpec(parties=parties, model=LinearRegression()))
+    made = check_job(JobSpec(parties=parties, model=LinearRegression(), security="arbiter"))
     shape = shape_of(made, {})
     assert shape.rows == {"a": ROWS, "b": ROWS} and shape.columns == {
         "a": COLUMNS + 1,

@@ -19,7 +19,11 @@ def job(rows=20_000, columns=4, model=None, **options) -> JobSpec:
         PartySpec("b", data=data, columns=[f"c{k}" for k in range(columns)]),
     ]
     options = {"transport": "inprocess"} | options
-    made = JobSpec(parties=parties, model=LogisticRegression(**(model or {})), **options)
+    made = JobSpec(
+        parties=parties,
+        model=LogisticRegression(**(model or {})),
+        **{"security": "arbiter"} | options,
+    )
     return check_job(made)
 
 

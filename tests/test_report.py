@@ -44,7 +44,7 @@ def test_the_bytes_of_keys_are_told_apart(run, page):
     ledger = run.ledger
     assert wording.traffic(ledger) in page
     assert f"{wording.size(ledger.keys)} of public keys" in page
-    keys = [kind for kind in ledger_by_kind(run.folder) if kind.kind in ("train.key", "score.key")]
+    keys = [kind for kind in ledger_by_kind(run.folder) if kind.kind in ("train.key", "sum.key")]
     assert ledger.keys == sum(kind.bytes for kind in keys)
 
 

@@ -110,6 +110,20 @@ class PairwiseMasker:
         `EncodingOverflowError` for values out of range or too many contributors. A refused call
         does not use its context up.
         """
+        names = self._contributors(contributors, alone=alone)
+        if values.ndim != 1:
+            raise EncodingOverflowError(f"a vector is masked, not an array of shape {values.shape}")
+        _check_room(self._fixed, len(names))
+        encoded = self._fixed.encode(values, f"a value of {self._name}").view(np.uint64)
+        return self._masked(encoded, context, names)
+
+    def mask_words(
+        self, words: NDArray[np.uint64], context: bytes, contributors: Collection[str] | None = None
+    ) -> NDArray[np.uint64]:
+        """Integers (n,) modulo 2^64, or below, plus this party's masks; otherwise as `mask`."""
+        return self._masked(words, context, self._contributors(contributors, alone=False))
+
+    def _contributors(self, contributors: Collection[str] | None, *, alone: bool) -> list[str]:
         names = sorted({self._name, *self._shared} if contributors is None else set(contributors))
         if unknown := set(names) - {self._name, *self._shared}:
             raise KeyMismatchError(f"no key was agreed with {', '.join(sorted(unknown))}")
@@ -122,10 +136,11 @@ class PairwiseMasker:
                 else f"{self._name} is the only contributor: a sum of one is its values, in the "
                 "clear; add contributors, or declare it with alone=True"
             )
-        if values.ndim != 1:
-            raise EncodingOverflowError(f"a vector is masked, not an array of shape {values.shape}")
-        _check_room(self._fixed, len(names))
-        masked = self._fixed.encode(values, f"a value of {self._name}").view(np.uint64)
+        return names
+
+    def _masked(
+        self, masked: NDArray[np.uint64], context: bytes, names: Sequence[str]
+    ) -> NDArray[np.uint64]:
         with self._lock:
             if context in self._used:
                 raise UnsafeDepartureError(

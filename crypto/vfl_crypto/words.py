@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HEADROOM_BITS: Final = 40
 MAX_BITS: Final = 128
 _LIMB: Final = 32
+_FACTOR: Final = 30
 _MANTISSA: Final = 53
 
 
@@ -86,6 +87,21 @@ class Words:
         size = 4 * self.limbs.shape[1]
         data = np.ascontiguousarray(self.limbs, dtype="<u4").tobytes()
         return [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
+
+    @classmethod
+    def unpacked(cls, stream: NDArray[np.uint8], count: int, bits: int) -> Self:
+        """What `packed` wrote: `count` integers, from at least as many bytes as they take."""
+        bools = np.unpackbits(stream, count=count * bits, bitorder="little").reshape(count, bits)
+        rows = np.packbits(bools, axis=1, bitorder="little")
+        limbs = np.zeros((count, 4 * limbs_of(bits)), dtype=np.uint8)
+        limbs[:, : rows.shape[1]] = rows
+        return cls(limbs.view("<u4"), bits)
+
+    def packed(self) -> NDArray[np.uint8]:
+        """As a bit stream, `bits` each, the least significant first; zeros to a whole byte."""
+        rows = np.ascontiguousarray(self.limbs, dtype="<u4").view(np.uint8)
+        bools = np.unpackbits(rows, axis=1, count=self.bits, bitorder="little")
+        return np.packbits(bools.reshape(-1), bitorder="little")
 
     def signed(self, fraction_bits: int = 0) -> NDArray[np.float64]:
         """Read as in [-2^(bits - 1), 2^(bits - 1)), over 2^fraction_bits; float64 (count,)."""
@@ -199,7 +215,7 @@ class IntegerMatrix:
         rows, inner = self.shape
         if len(words) != inner:
             raise KeyMismatchError(f"a matrix of shape {self.shape} times {len(words)} integers")
-        piece = min(_LIMB, _MANTISSA - self.bits - (inner - 1).bit_length())
+        piece = min(_FACTOR, _MANTISSA - self.bits - (inner - 1).bit_length())
         if piece < 1:
             raise EncodingOverflowError(f"sums over {inner} products of {self.bits} bits")
         count = -(-words.bits // piece)
@@ -207,8 +223,7 @@ class IntegerMatrix:
         sums = (self.values @ pieces).astype(np.int64)
         total = Words.zeros(rows, words.bits)
         for k in range(count - 1, -1, -1):
-            total = total.times(1 << piece) if piece < 31 else total.times(1 << 16).times(1 << 16)
-            total = total + Words.of(sums[:, k], words.bits)
+            total = total.times(1 << piece) + Words.of(sums[:, k], words.bits)
         return total
 
 
@@ -233,7 +248,7 @@ def _cut(limbs: NDArray[np.uint32], bits: int) -> NDArray[np.uint32]:
 
 
 def _bits(limbs: NDArray[np.uint32], start: int, count: int) -> NDArray[np.float64]:
-    """Bits [start, start + count) of each integer, count at most 32; float64 (n,)."""
+    """Bits [start, start + count) of each integer, count at most 30; float64 (n,)."""
     at, rest = divmod(start, _LIMB)
     word = limbs[:, at].astype(np.uint64)
     if at + 1 < limbs.shape[1]:

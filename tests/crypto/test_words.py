@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vfl_crypto.errors import EncodingOverflowError, KeyMismatchError
@@ -59,6 +59,7 @@ def test_machine_integers_keep_their_sign(values, bits):
     st.integers(1, 5), st.integers(1, 70), st.integers(2, 40), st.integers(1, 128),
     st.integers(0, 2**32),
 )  # fmt: skip
+@example(1, 1, 22, 32, 1)  # pieces of 31 bits would fit the sums and not the factor
 def test_a_matrix_product_is_exact(rows, inner, plain_bits, bits, seed):
     rng = np.random.default_rng(seed)
     most = (1 << (plain_bits - 1)) - 1
@@ -67,6 +68,16 @@ def test_a_matrix_product_is_exact(rows, inner, plain_bits, bits, seed):
     product = IntegerMatrix(matrix.astype(np.float64), plain_bits) @ words
     exact = matrix.astype(object) @ np.array(words.to_list(), dtype=object)
     assert product.to_list() == [int(v) % (1 << bits) for v in exact]
+
+
+@given(st.lists(st.integers(0, 2**128), min_size=1, max_size=9), BITS)
+def test_a_bit_stream_holds_the_words_one_after_the_other(values, bits):
+    words = Words.of_list(values, bits)
+    stream = words.packed()
+    whole = sum((v % (1 << bits)) << bits * i for i, v in enumerate(values))
+    assert int.from_bytes(stream.tobytes(), "little") == whole
+    assert len(stream) == -(-bits * len(values) // 8)
+    assert Words.unpacked(stream, len(values), bits).to_list() == words.to_list()
 
 
 def test_shares_with_headroom_may_be_shifted():

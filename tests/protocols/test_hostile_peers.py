@@ -267,7 +267,7 @@ def test_sole_scores_of_another_form_are_refused(tampered, change):
 @pytest.mark.parametrize("key", [b"", bytes(32), b"k" * 31])
 def test_a_mask_key_that_is_none_is_refused(tampered, key):
     with pytest.raises(ProtocolError, match="p1: the public key of p0"):
-        tampered("p0", "score.key", field(key=key))
+        tampered("p0", "sum.key", field(key=key))
 
 
 def test_without_the_change_the_same_jobs_run(tampered):

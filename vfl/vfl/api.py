@@ -13,6 +13,7 @@ import msgspec
 from vfl.checkpoint import write_atomically
 from vfl.errors import JobError, SecurityError
 from vfl.ledger import Audit, Entry, audit, read_entries
+from vfl.parties.base import folder_of
 from vfl.program import DECLARED, Assignment, take_part
 from vfl.results import PartyResult, RunResult
 from vfl.schemes import make_scheme
@@ -191,7 +192,7 @@ def ledger_entries(folder: Path) -> tuple[list[Entry], list[str]]:
         raise JobError(
             f"{folder} is no run ({error}); give the folder that `vfl run` printed"
         ) from error
-    paths = {p.name: _folder_of(p, folder.resolve()) / "ledger.jsonl" for p in job.parties}
+    paths = {p.name: folder_of(p, folder.resolve()) / "ledger.jsonl" for p in job.parties}
     here = [path for path in paths.values() if path.is_file()]
     if not here:
         raise JobError(f"{folder} holds no ledger; give the folder that `vfl run` printed")
@@ -212,7 +213,7 @@ def _launch(
 ) -> dict[str, PartyResult]:
     session = secrets.token_hex(8)
     assignments = {
-        p.name: Assignment(job, p.name, _folder_of(p, folder), session, action, resume)
+        p.name: Assignment(job, p.name, folder_of(p, folder), session, action, resume)
         for p in job.parties
     }
     if job.transport == "inprocess":
@@ -243,6 +244,7 @@ def _summary(
         run=str(folder), name=job.name, metrics=active.metrics,
         timings={name: r.timings for name, r in results.items()} | {"total": {"wall": wall}},
         rows=active.rows, epochs=active.epochs, converged=active.converged, changes=active.changes,
+        losses=active.losses,
         opened=sum(r.opened for r in results.values()),
         cipher=f"{cipher[0]}, {cipher[1]}", security_bits=cipher[2],
         ledger=found, undeclared=len(found.undeclared), arbiter=job.roster.arbiter or "",
@@ -252,10 +254,6 @@ def _summary(
         ],
         resumed=resumed,
     )  # fmt: skip
-
-
-def _folder_of(party: PartySpec, run: Path) -> Path:
-    return Path(party.folder) / run.name if party.folder else run / party.name
 
 
 def _new_folder(name: str, runs: Path) -> Path:

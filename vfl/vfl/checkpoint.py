@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from vfl.errors import CheckpointError
 if TYPE_CHECKING:
     from pathlib import Path
 
+T = TypeVar("T")
 _NAME = re.compile(r"epoch-(\d{6})\.json")
 
 
@@ -60,12 +61,7 @@ class Checkpoints:
     def load(self, epoch: int) -> dict[str, Any]:
         """The state after `epoch` epochs. Raises `CheckpointError`."""
         path = self._folder / f"epoch-{epoch:06d}.json"
-        try:
-            stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
-        except (OSError, msgspec.MsgspecError) as error:
-            raise CheckpointError(
-                f"{self._party}: cannot read {path} ({error}); run again without --resume"
-            ) from error
+        stored = read_json(path, _Stored, self._party, "run again without --resume")
         if stored.identity != self._identity:
             raise CheckpointError(
                 f"{self._party}: {path} was made from other data or another model than this job's; "
@@ -81,6 +77,14 @@ class Checkpoints:
 
 def _digest(identity: str, epoch: int, state: dict[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode((identity, epoch, state))).hexdigest()
+
+
+def read_json(path: Path, kind: type[T], party: str, remedy: str) -> T:
+    """What `write_atomically` wrote. Raises `CheckpointError`, which ends in the remedy."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise CheckpointError(f"{party}: cannot read {path} ({error}); {remedy}") from error
 
 
 def write_atomically(path: Path, value: object, party: str) -> None:

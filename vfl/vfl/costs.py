@@ -42,7 +42,7 @@ def predicted(job: JobSpec) -> dict[Chosen, float]:
         for spec in map(job.party, job.roster.data_parties)
     ]
     widths[0] += model.intercept  # the active party is first
-    sizes = tuple(widths), model.batch_size, model.epochs
+    sizes = tuple(widths), model.batch_size, model.descent.epochs
     ciphers: tuple[Chosen, ...] = ("lattice", "paillier")
     return {name: _seconds(job.security, name, job.asked.key_bits, *sizes) for name in ciphers}
 

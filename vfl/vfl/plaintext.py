@@ -92,7 +92,7 @@ def train(model: ModelSpec, pooled: Pooled) -> Vector:
     edges = _edges(n, model)
     theta, m, v = (np.zeros(X.shape[1]) for _ in range(3))
     t = 0
-    for epoch in range(model.epochs):
+    for epoch in range(model.descent.epochs):
         order = np.random.default_rng(epoch).permutation(n) if model.reshuffle else np.arange(n)
         before = theta
         for batch in (order[a:b] for a, b in itertools.pairwise(edges)):
@@ -102,15 +102,15 @@ def train(model: ModelSpec, pooled: Pooled) -> Vector:
             # noise by noise and walk off with it.
             g[np.abs(g) < 1e-9 * np.abs(g).max()] = 0.0
             t += 1
-            if model.optimizer == "adam":
+            if model.descent.optimizer == "adam":
                 m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
                 g = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-3)
-            elif model.optimizer == "rmsprop":
+            elif model.descent.optimizer == "rmsprop":
                 v = 0.99 * v + 0.01 * g * g
                 g = g / np.sqrt(v + 1e-6)
-            elif model.optimizer == "momentum":
+            elif model.descent.optimizer == "momentum":
                 g = m = 0.9 * m + g
-            theta = theta - model.learning_rate * g
+            theta = theta - model.descent.learning_rate * g
         if np.linalg.norm(theta - before) <= model.tolerance:
             break
     return theta

@@ -15,13 +15,16 @@ from vfl.parties.active import ActiveParty
 from vfl.parties.arbiter import Arbiter
 from vfl.parties.base import Party
 from vfl.parties.passive import PassiveParty
-from vfl.protocols import alignment_messages, arbiter_messages, scoring
+from vfl.protocols import alignment_messages, arbiter_messages, scoring, shared_messages
 from vfl.results import PartyResult
 from vfl.spec import JobSpec
 from vfl.transport.base import Transport
 from vfl_crypto import errors as crypto
 
-DECLARATIONS = (alignment_messages.DECLARATION, arbiter_messages.DECLARATION, scoring.DECLARATION)
+DECLARATIONS = (
+    alignment_messages.DECLARATION, shared_messages.DECLARATION, arbiter_messages.DECLARATION,
+    scoring.DECLARATION,
+)  # fmt: skip
 DECLARED = allowed(DECLARATIONS)
 _KINDS: dict[str, type[Party]] = {
     "active": ActiveParty, "passive": PassiveParty, "arbiter": Arbiter

@@ -21,6 +21,7 @@ class PartyResult(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int = 0
     converged: bool = False
     changes: list[float] = []
+    losses: list[float] = []  # exact mean negative log-likelihood, where it is known
     opened: int = 0
     notes: list[str] = []
     predictions: str = ""  # file written by the active party
@@ -37,6 +38,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int
     converged: bool
     changes: list[float]
+    losses: list[float]
     opened: int
     cipher: str
     security_bits: int

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vfl.spec import CryptoSpec
     from vfl_crypto.linear import LinearScheme
+    from vfl_crypto.sharing import SharingScheme
 
 
 def make_scheme(crypto: CryptoSpec) -> LinearScheme:
@@ -26,6 +27,21 @@ def make_scheme(crypto: CryptoSpec) -> LinearScheme:
         from vfl_crypto.ckks import CkksScheme
 
         return CkksScheme()
+    from vfl_crypto.paillier import PaillierScheme
+
+    return PaillierScheme(key_bits=crypto.key_bits)
+
+
+def make_sharing_scheme(crypto: CryptoSpec) -> SharingScheme:
+    """The same, for a protocol on shares; CKKS is refused when the job is read."""
+    if crypto.scheme == "mock":
+        from vfl_crypto.oracles.mock import MockScheme
+
+        return MockScheme()
+    if crypto.scheme == "lattice":
+        from vfl_crypto.lattice import LatticeScheme
+
+        return LatticeScheme()
     from vfl_crypto.paillier import PaillierScheme
 
     return PaillierScheme(key_bits=crypto.key_bits)

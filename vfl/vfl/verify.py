@@ -132,6 +132,6 @@ def _weights(run: Run, pooled: plaintext.Pooled) -> Vector:
     for name, columns in pooled.columns.items():
         path = run.folder / name / "model.json"
         stored = msgspec.json.decode(path.read_bytes(), type=StoredModel)
-        theta[columns] = stored.weights
-        theta[-1] += stored.intercept
+        theta[columns] = np.array(stored.weights)[:, 0]
+        theta[-1] += stored.intercept[0]
     return theta

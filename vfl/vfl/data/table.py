@@ -32,7 +32,8 @@ class Table:
     ids: n canonical ids, each once. names: f column names. values: float64 (n, f) C-contiguous,
     NaN for missing, never infinite. label: float64 (n,), finite, or None for a passive party.
     levels: for each column of categories its level names, sorted; the column in `values` then holds
-    places in them.
+    places in them. classes: the same for a label of classes. weight: float64 (n,), finite and not
+    negative, where the party has a column of row weights.
     """
 
     party: str
@@ -43,11 +44,14 @@ class Table:
     label: NDArray[np.float64] | None = None
     label_name: str | None = None
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    weight: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         self.values.setflags(write=False)  # the digest is computed once
-        if self.label is not None:
-            self.label.setflags(write=False)
+        for array in (self.label, self.weight):
+            if array is not None:
+                array.setflags(write=False)
 
     def __repr__(self) -> str:
         label = "" if self.label_name is None else f", label '{self.label_name}'"
@@ -68,11 +72,13 @@ class Table:
             None if self.label is None else self.label[index],
             self.label_name,
             self.levels,
+            self.classes,
+            None if self.weight is None else self.weight[index],
         )
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 in hex of ids, names, values and label: a resumed job refuses a changed file.
+        """SHA-256 in hex of all content: a resumed job refuses a changed file.
 
         The same content from CSV and from Parquet has the same digest; party and file name do not
         count. Private to the party: it would confirm a guess of the whole table.
@@ -86,10 +92,10 @@ class Table:
         add(b"".join(len(i).to_bytes(4, "little") + i for i in self.ids))
         add("\0".join(self.names).encode())
         add((self.label_name or "").encode())
-        for name, levels in self.levels.items():
+        for name, levels in [*self.levels.items(), *([("", self.classes)] if self.classes else [])]:
             for part in (name, str(len(levels)), *levels):
                 add(part.encode())
-        for array in (self.values, self.label):
+        for array in (self.values, self.label, self.weight):
             if array is not None:
                 one_nan = np.where(np.isnan(array), np.nan, array)  # NaN has many bit patterns
                 add(one_nan.astype("<f8").tobytes())
@@ -105,29 +111,38 @@ def read_table(
     columns: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     categorical: Sequence[str] | Literal["text"] = (),
+    weight: str | None = None,
+    classes: bool = False,
 ) -> Table:
     """Read and check a party's data.
 
     source: a path to .csv, .parquet, .arrow or .feather, or a pandas DataFrame, a pyarrow Table
     or a dict of arrays. The features are `columns` in that order, or else every column but the
-    id, the label and those in `drop`, in the order of the file. A party with a label may have no
-    features. `categorical` are the features to read as categories, or "text": those that hold text
-    and no number.
+    id, the label, the `weight` and those in `drop`, in the order of the file. A party with a label
+    may have no features. `categorical` are the features to read as categories, or "text": those
+    that hold text and no number. A label of `classes` may be text too.
 
     Raises `DataError` (a source that cannot be read; a column that is missing, listed twice, not
-    numeric, infinite, or of no categories where some are asked for; a missing id or label; no
-    features), `AlignmentError` (repeated ids) and `MissingExtraError` (pyarrow).
+    numeric, infinite, or of no categories where some are asked for; a missing id, label or weight;
+    a weight below zero; no features), `AlignmentError` (repeated ids) and `MissingExtraError`
+    (pyarrow).
     """
     raw = read_columns(source, party=party)
-    for role, name in (("id", id), ("label", label)):
+    for role, name in (("id", id), ("label", label), ("weight", weight)):
         if name is not None and name not in raw.cells:
             raise DataError(
                 f"{raw.where} has no {role} column '{name}'; set {role}: to one of: "
                 + _listed(raw.cells)
             )
-    if label == id:
-        raise DataError(f"{raw.where}: column '{id}' cannot be both id and label; change label:")
-    names = _feature_names(raw, id, label, columns, drop)
+    special = [name for name in (id, label, weight) if name is not None]
+    if len(set(special)) < len(special):
+        again = max(special, key=special.count)
+        both = " and ".join(
+            role for role, name in (("id", id), ("label", label), ("weight", weight))
+            if name == again
+        )  # fmt: skip
+        raise DataError(f"{raw.where}: column '{again}' cannot be both {both}; change label:")
+    names = _feature_names(raw, special, columns, drop, labelled=label is not None)
     for name in () if categorical == "text" else categorical:
         if name not in names:
             raise DataError(
@@ -156,29 +171,46 @@ def read_table(
             f"encode: {encode}",
             infinite=f"leave the cell empty and set impute: mean, or drop: [{feature}]",
         )
-    y = None
-    if label is not None:
-        y = _numeric(
-            raw,
-            label,
-            text="a label must be a number: code two classes as 0 and 1",
-            infinite="correct or remove those rows",
-        )
-        missing = np.flatnonzero(np.isnan(y))
-        if missing.size:
+    y = w = None
+    found: tuple[str, ...] = ()
+    if label is not None and classes:
+        y, found = _categories(raw, label)
+        _refuse_missing(raw, "label", label, y)
+    elif label is not None:
+        text = "a label must be a number: code two classes as 0 and 1"
+        y = _numeric(raw, label, text=text, infinite="correct or remove those rows")
+        _refuse_missing(raw, "label", label, y)
+    if weight is not None:
+        text = "a row's weight must be a number"
+        w = _numeric(raw, weight, text=text, infinite="correct or remove those rows")
+        _refuse_missing(raw, "weight", weight, w)
+        negative = np.flatnonzero(w < 0)
+        if negative.size:
             raise DataError(
-                f"{party}: label '{label}' of {raw.source} is missing in {missing.size} rows "
-                f"(first: row {raw.row_numbers[missing[0]]}); fill in or remove them"
+                f"{party}: weight '{weight}' of {raw.source} is below zero in {negative.size} rows "
+                f"(first: row {raw.row_numbers[negative[0]]}); correct or remove them"
             )
-    return Table(party, raw.source, tuple(ids), names, values, y, label, levels)
+    return Table(
+        party, raw.source, tuple(ids), names, values, y, label, levels, found, w
+    )  # fmt: skip
+
+
+def _refuse_missing(raw: Columns, what: str, name: str, values: NDArray[np.float64]) -> None:
+    missing = np.flatnonzero(np.isnan(values))
+    if missing.size:
+        raise DataError(
+            f"{raw.party}: {what} '{name}' of {raw.source} is missing in {missing.size} rows "
+            f"(first: row {raw.row_numbers[missing[0]]}); fill in or remove them"
+        )
 
 
 def _feature_names(
     raw: Columns,
-    id: str,  # noqa: A002  as in read_table
-    label: str | None,
+    special: Sequence[str],
     columns: Sequence[str] | None,
     drop: Sequence[str],
+    *,
+    labelled: bool,
 ) -> tuple[str, ...]:
     # Beside `columns`, a dropped column may be absent: a later file without it is as good.
     option, needed = ("drop", drop) if columns is None else ("columns", columns)
@@ -190,20 +222,20 @@ def _feature_names(
             )
     if columns is not None:
         for name in columns:
-            if name in (id, label, *drop) or list(columns).count(name) > 1:
+            if name in (*special, *drop) or list(columns).count(name) > 1:
                 raise DataError(
-                    f"{raw.where}: columns: names '{name}', which is the id, the label, in drop: "
-                    "or named twice; take it off the list"
+                    f"{raw.where}: columns: names '{name}', which is the id, the label, "
+                    "the weight, in drop: or named twice; take it off the list"
                 )
     names = tuple(
         name
         for name in (raw.cells if columns is None else columns)
-        if name not in (id, label, *drop)
+        if name not in (*special, *drop)
     )
-    if not names and label is None and columns is None:
+    if not names and not labelled and columns is None:
         raise DataError(
-            f"{raw.where} has no feature column left besides the id '{id}'; a party without a "
-            "label needs at least one: check columns: and drop:"
+            f"{raw.where} has no feature column left besides the id '{special[0]}'; a party "
+            "without a label needs at least one: check columns: and drop:"
         )
     return names
 
@@ -269,5 +301,20 @@ def check_numeric_label(y: NDArray[np.float64], *, party: str, source: str, name
     if y.size == 0 or y.min() == y.max():
         raise DataError(
             f"{party}: label '{name}' of {source} is constant over {y.size} rows: there is nothing "
+            "to learn; check label:"
+        )
+
+
+def check_counts(y: NDArray[np.float64], *, party: str, source: str, name: str) -> None:
+    """The label of a Poisson regression. Raises `DataError` below zero, and where all are zero."""
+    negative = int(np.count_nonzero(y < 0))
+    if negative:
+        raise DataError(
+            f"{party}: label '{name}' of {source} is below zero in {negative} of {y.size} rows; a "
+            "Poisson regression needs counts: correct them, or use model: linear_regression"
+        )
+    if not y.any():
+        raise DataError(
+            f"{party}: label '{name}' of {source} is zero in all {y.size} rows: there is nothing "
             "to learn; check label:"
         )

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vfl.models.families import GAUSSIAN, LOGISTIC, POISSON
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from vfl.models.families import Family
 
     Vector = NDArray[np.float64]
 
@@ -31,6 +35,54 @@ def regression(y: Vector, predicted: Vector) -> dict[str, float]:
 
     error = float(np.sqrt(np.mean((y - predicted) ** 2)))
     return {"r2": float(r2_score(y, predicted)), "rmse": error}
+
+
+def counts(y: Vector, predicted: Vector) -> dict[str, float]:
+    """Mean Poisson deviance of predicted mean counts (n,), and the part of it that they explain.
+
+    No such part (d2) where all counts are the same.
+    """
+    from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
+
+    positive = np.clip(predicted, 1e-200, 1e200)  # so that the deviance is finite
+    found = {"deviance": float(mean_poisson_deviance(y, positive))}
+    if len(y) > 1 and np.ptp(y):
+        found = {"d2": float(d2_tweedie_score(y, positive, power=1)), **found}
+    return found
+
+
+def multinomial(y: NDArray[np.intp], probability: Vector) -> dict[str, float]:
+    """AUC, accuracy and log loss of probabilities (n, k) for classes y (n,) from 0 to k - 1.
+
+    The AUC is the mean over the classes in y of each against all others; there is none where y
+    has one class.
+    """
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    found = {
+        "accuracy": float(np.mean(probability.argmax(axis=1) == y)),
+        "log_loss": float(log_loss(y, probability, labels=np.arange(probability.shape[1]))),
+    }
+    seen = np.unique(y)
+    if len(seen) > 1:
+        each = [roc_auc_score(y == c, probability[:, c]) for c in seen]
+        found = {"auc": float(np.mean(each)), **found}
+    return found
+
+
+def metrics_of(family: Family, z: Vector, target: Vector) -> dict[str, float]:
+    """The metrics of that family's scores (n, k) against its targets (n, k).
+
+    A gaussian's rmse is in the unit of the targets; r2 has none.
+    """
+    mean = family.mean(z)
+    if family is LOGISTIC:
+        return binary(target[:, 0] > 0.5, mean[:, 0])
+    if family is GAUSSIAN:
+        return regression(target[:, 0], mean[:, 0])
+    if family is POISSON:
+        return counts(target[:, 0], mean[:, 0])
+    return multinomial(target.argmax(axis=1), mean)
 
 
 def logistic_baseline(train: Vector, y: NDArray[np.bool_], held_out: Vector) -> Vector:

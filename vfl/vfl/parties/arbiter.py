@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vfl.errors import JobError
 from vfl.ledger import read_entries
+from vfl.parties import coordinated
 from vfl.parties.base import Party
 from vfl.protocols import arbiter
 from vfl.protocols.arbiter_messages import Gradient
@@ -19,9 +20,11 @@ class Arbiter(Party):
     """Makes the key inside its own process; it never leaves."""
 
     async def fit(self, ctx: Context) -> PartyResult:
-        training = self.training("arbiter")
-        fitted = await arbiter.arbiter(ctx, training)
-        return self.result(ctx, fitted, opened=self._opened())
+        fitted = await arbiter.arbiter(ctx, coordinated.training(self, "arbiter"))
+        return self.result(
+            ctx, epochs=fitted.epochs, converged=fitted.converged, changes=list(fitted.changes),
+            opened=self._opened(),
+        )  # fmt: skip
 
     def _opened(self) -> int:
         """Gradient values this run asked the key holder to open, over all attempts."""

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from vfl.checkpoint import Checkpoints, write_atomically
+from vfl.checkpoint import Checkpoints, read_json, write_atomically
 from vfl.data.coefficients import Coefficient, coefficients
 from vfl.data.encode import Coding, encode, fit_codings
 from vfl.data.preprocess import Preprocessor
 from vfl.data.table import Table, read_table
 from vfl.errors import AlignmentError, CheckpointError, DataError, JobError
 from vfl.models import linear
-from vfl.protocols.training import Fitted, Training
 from vfl.results import PartyResult
-from vfl.schemes import make_scheme, matrix_bits
+from vfl.schemes import matrix_bits
+from vfl.spec import MultinomialRegression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vfl.context import Context
+    from vfl.models.response import Response
+    from vfl.parties.outcome import Outcome
     from vfl.spec import JobSpec, PartySpec
 
 
@@ -38,13 +40,15 @@ class StoredModel(msgspec.Struct, frozen=True):
     """A party's share of a model: `model.json` in its private folder. Nobody else reads it."""
 
     party: str
-    model: str  # "logistic_regression", "linear_regression"
+    model: str  # "logistic_regression", "linear_regression", ...
     names: list[str]  # the columns of its table
-    weights: list[float]  # of the encoded and preprocessed columns, in the order of `names`
-    intercept: float
+    weights: list[list[float]]  # (g, k) of the encoded and preprocessed columns, as in `names`
+    intercept: list[float]  # (k,), zeros at a passive party
     preprocessor: dict[str, Any]
     label_values: list[float] = []  # negative and positive class, or mean and spread of the label
+    classes: list[str] = []  # of a multinomial model, at the active party
     codings: list[Coding] = []
+    scores_opened: int = 0  # vectors of training scores that the active party has learnt
 
 
 @dataclass
@@ -57,6 +61,11 @@ class Prepared:
     preprocessor: Preprocessor
     train: slice
     held_out: slice
+
+    @property
+    def digest(self) -> str:
+        """Of the table as it was aligned: what a resumed run must find again."""
+        return self.table.digest
 
 
 class Party(ABC):
@@ -76,24 +85,17 @@ class Party(ABC):
     async def predict(self, ctx: Context) -> PartyResult:
         """Score the joint rows of new tables with the stored model."""
 
-    def training(self, identity: str) -> Training:
-        """What the training protocol needs. Without `resume` earlier checkpoints are removed."""
+    def checkpoints(self, identity: str) -> Checkpoints:
+        """Those of this run. Without `resume` earlier ones are removed."""
         model = msgspec.json.encode(self.job.model).decode()
-        checkpoints = Checkpoints(self.folder, self.spec.name, f"{model} {identity}")
+        checkpoints = Checkpoints(
+            self.folder, self.spec.name, f"{self.job.security} {model} {identity}"
+        )
         if not self.resume:
             checkpoints.rewind(0)
-        cipher = self.job.cipher
-        return Training(
-            self.job.model, make_scheme(cipher), checkpoints, matrix_bits(cipher),
-            self.job.accept_gradient_leak,
-        )  # fmt: skip
+        return checkpoints
 
-    def result(self, ctx: Context, fitted: Fitted | None = None, **fields: Any) -> PartyResult:
-        if fitted:
-            fields |= {
-                "epochs": fitted.epochs, "converged": fitted.converged,
-                "changes": list(fitted.changes),
-            }  # fmt: skip
+    def result(self, ctx: Context, **fields: Any) -> PartyResult:
         return PartyResult(
             party=ctx.name, role=ctx.role, folder=str(self.folder),
             timings={str(stage): seconds for stage, seconds in ctx.timings.items()},
@@ -110,6 +112,7 @@ class DataParty(Party):
         return read_table(
             spec.data, party=spec.name, id=spec.id, label=spec.label, columns=spec.columns,
             drop=spec.drop, categorical=(spec.one_hot.columns or "text") if spec.one_hot else (),
+            weight=spec.weight, classes=isinstance(self.job.model, MultinomialRegression),
         )  # fmt: skip
 
     async def prepare(self, ctx: Context, table: Table, rows: NDArray[np.intp]) -> Prepared:
@@ -122,15 +125,18 @@ class DataParty(Party):
                 f"{len(rows)} joint rows for training; lower it"
             )
         aligned = table.take(rows)
-        batches = linear.batches(train.stop, self.job.model.batch_size)
+        batches = [train]
+        if self.job.security == "arbiter":
+            batches = linear.batches(train.stop, self.job.model.batch_size)
 
         def work() -> tuple[list[Coding], Preprocessor, NDArray[np.float64]]:
             codings, fitted, values = self._fit_columns(aligned, batches)
             return codings, fitted, fitted.transform(values)
 
         codings, preprocessor, X = await ctx.compute("compute", work)
-        step = 2.0 ** -matrix_bits(self.job.cipher)
-        _refuse_tiny_columns(spec.name, preprocessor.names, X[train], TINY_STEPS * step)
+        if self.job.security == "arbiter":
+            least = TINY_STEPS * 2.0 ** -matrix_bits(self.job.cipher)
+            _refuse_tiny_columns(spec.name, preprocessor.names, X[train], least)
         return Prepared(aligned, X, codings, preprocessor, train, held_out)
 
     def check_early(self, table: Table) -> None:
@@ -162,18 +168,28 @@ class DataParty(Party):
         )  # fmt: skip
         return codings, fitted, values
 
-    def store(self, data: Prepared, weights: NDArray[np.float64], **fields: Any) -> None:
+    def store(self, data: Prepared, outcome: Outcome, response: Response | None = None) -> None:
         """Write `model.json`, and `coefficients.csv` for people to read."""
         kind = type(self.job.model).__struct_config__.tag
+        width = outcome.weights.shape[1]
         model = StoredModel(
-            self.spec.name, str(kind), list(data.table.names), weights.tolist(),
-            preprocessor=data.preprocessor.to_dict(), codings=data.codings, **fields,
+            self.spec.name, str(kind), list(data.table.names), outcome.weights.tolist(),
+            outcome.intercept.tolist(), data.preprocessor.to_dict(),
+            list(response.values) if response else [], list(response.classes) if response else [],
+            data.codings, outcome.opened,
         )  # fmt: skip
         write_atomically(self.folder / "model.json", model, self.spec.name)
-        lines = coefficients(
-            model.names, model.codings, data.preprocessor, weights, model.intercept
-        )
-        self.write_csv("coefficients.csv", Coefficient._fields, lines)
+        names = model.classes or [str(place + 1) for place in range(width)]
+        several = isinstance(self.job.model, MultinomialRegression)
+        lines = [
+            (name, *line) if several else line
+            for name, weights, own in zip(names, outcome.weights.T, outcome.intercept, strict=True)
+            for line in coefficients(
+                model.names, model.codings, data.preprocessor, weights, float(own)
+            )
+        ]
+        header = ("class", *Coefficient._fields) if several else Coefficient._fields
+        self.write_csv("coefficients.csv", header, lines)
 
     def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
         """A file in the private folder, floats in full. Raises `CheckpointError`."""
@@ -188,16 +204,14 @@ class DataParty(Party):
         return path
 
     def load(self) -> StoredModel:
-        path = self.folder / "model.json"
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=StoredModel)
-        except (OSError, msgspec.MsgspecError) as error:
-            raise CheckpointError(
-                f"{self.spec.name}: cannot read its model {path} ({error}); train first"
-            ) from error
+        return read_json(self.folder / "model.json", StoredModel, self.spec.name, "train first")
+
+    def folder_in(self, run: str) -> Path:
+        """The party's private folder in another run."""
+        return folder_of(self.spec, Path(run))
 
     def read_for(self, model: StoredModel) -> tuple[Table, NDArray[np.float64]]:
-        """A new table's rows and this party's score (n,) for each, before the intercept."""
+        """A new table's rows and this party's scores (n, k) for each, its intercepts included."""
         if self.spec.data is None:
             raise JobError(f"{self.spec.name} needs a table to predict on")
         table = read_table(
@@ -205,8 +219,15 @@ class DataParty(Party):
             drop=self.spec.drop, categorical=[coding.column for coding in model.codings],
         )  # fmt: skip
         values, _ = encode(table, model.codings)
-        X = Preprocessor.from_dict(model.preprocessor).transform(values)
-        return table, X @ np.array(model.weights)
+        fitted = Preprocessor.from_dict(model.preprocessor)
+        fitted = replace(fitted, party=f"{self.spec.name}, {table.source}")  # who errors name
+        weights = np.array(model.weights).reshape(-1, len(model.intercept))
+        return table, fitted.transform(values) @ weights + np.array(model.intercept)
+
+
+def folder_of(party: PartySpec, run: Path) -> Path:
+    """A party's private folder in a run: in the run's own, unless the job names another place."""
+    return Path(party.folder) / run.name if party.folder else run / party.name
 
 
 def _refuse_tiny_columns(

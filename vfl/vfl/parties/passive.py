@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vfl.parties.base import DataParty, remarks
-from vfl.protocols import alignment, arbiter, scoring
+from vfl.parties.levels import PASSIVE
+from vfl.protocols import alignment, scoring
 
 if TYPE_CHECKING:
     from vfl.context import Context
@@ -20,12 +21,14 @@ class PassiveParty(DataParty):
         self.check_early(table)
         rows = await alignment.passive(ctx, table.ids, minimum=self.job.min_overlap)
         data = await self.prepare(ctx, table, rows)
-        training = self.training(table.digest)
-        fitted = await arbiter.passive(ctx, training, data.X[data.train])
-        self.store(data, fitted.weights, intercept=0.0)
+        outcome = await PASSIVE[self.job.security](self, ctx, data)
+        self.store(data, outcome)
         if data.held_out.stop > data.held_out.start:
-            await scoring.passive(ctx, data.X[data.held_out] @ fitted.weights)
-        return self.result(ctx, fitted, columns=data.X.shape[1], notes=remarks(data))
+            await scoring.passive(ctx, data.X[data.held_out] @ outcome.weights)
+        return self.result(
+            ctx, columns=data.X.shape[1], notes=remarks(data), epochs=outcome.epochs,
+            converged=outcome.converged, changes=outcome.changes,
+        )  # fmt: skip
 
     async def predict(self, ctx: Context) -> PartyResult:
         model = self.load()

@@ -113,10 +113,10 @@ def _choices(
     if chosen.security_bits == 0:
         yield Advice("mock", "crypto: mock protects nothing; it is for trying a job out")
     model = job.model
-    if model.epochs > MANY_EPOCHS and model.tolerance < SMALL_TOLERANCE:
+    if model.descent.epochs > MANY_EPOCHS and model.tolerance < SMALL_TOLERANCE:
         yield Advice(
-            "epochs", f"{model.epochs} epochs with tolerance {model.tolerance:g} will hardly stop "
-            "early; the default of 1e-4 usually does after some tens",
+            "epochs", f"{model.descent.epochs} epochs with tolerance {model.tolerance:g} will "
+            "hardly stop early; the default of 1e-4 usually does after some tens",
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vfl.planner.traffic import Traffic, array, plain
 from vfl.protocols import alignment_messages as messages
-from vfl.protocols import scoring
+from vfl.protocols import masked_sum, scoring
 
 if TYPE_CHECKING:
     from vfl.planner.shape import Shape
@@ -82,5 +82,5 @@ def send_scores(traffic: Traffic, shape: Shape) -> float:
         for peer in passives:
             if peer != name:
                 key = plain("key", bytes(32))
-                traffic.send(scoring.MaskKey, name, peer, scoring.SCOPE, key)
+                traffic.send(masked_sum.MaskKey, name, peer, scoring.SCOPE, key)
     return traffic.bytes.total() - before

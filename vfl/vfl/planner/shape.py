@@ -68,6 +68,6 @@ def shape_of(job: JobSpec, tables: Mapping[str, Size]) -> Shape:
     train, _ = linear.split(joint, job.test_fraction)
     slices = linear.batches(max(1, train.stop), job.model.batch_size)
     return Shape(
-        roster, rows, columns, joint, tuple(s.stop - s.start for s in slices), job.model.epochs,
-        tuple(assumed),
+        roster, rows, columns, joint, tuple(s.stop - s.start for s in slices),
+        job.model.descent.epochs, tuple(assumed),
     )  # fmt: skip

@@ -89,7 +89,7 @@ async def active(
     start = Start(Public(max(common, default=0)), Public(side.batch_rows))
     await ctx.broadcast(others, start, scope="train")
     epoch = side.resume(start)
-    ctx.progress("training", epoch, training.model.epochs)
+    ctx.progress("training", epoch, training.model.descent.epochs)
     while not side.finished(epoch):
         for index, batch in enumerate(side.epoch_batches(epoch)):
             at = f"train/{epoch}/{index}"
@@ -101,7 +101,7 @@ async def active(
             await ctx.broadcast(ctx.roster.passives, Residual(residual), scope=at)
             await side.step(batch, residual, at)
         epoch = await side.end_epoch(epoch)
-        ctx.progress("training", epoch, training.model.epochs)
+        ctx.progress("training", epoch, training.model.descent.epochs)
     return side.fitted(epoch)
 
 
@@ -117,7 +117,7 @@ async def arbiter(ctx: Context, training: Training) -> Fitted:
         raise ProtocolError(
             f"{ctx.roster.active} announced batches of {start.batch_rows.value} rows"
         )
-    optimizer = Optimizer(model.optimizer, model.learning_rate)
+    optimizer = Optimizer(model.descent.optimizer, model.descent.learning_rate)
     epoch, converged, changes = start.epoch.value, False, []
     quanta: dict[str, float] = {}  # how finely each gradient was opened first; never finer later
     training.checkpoints.rewind(epoch)
@@ -126,7 +126,7 @@ async def arbiter(ctx: Context, training: Training) -> Fitted:
         optimizer.restore(state["optimizer"])
         changes, converged, quanta = state["changes"], state["converged"], state["quanta"]
     columns: list[int] = []
-    while epoch < model.epochs and not converged:
+    while epoch < model.descent.epochs and not converged:
         moved: NDArray[np.float64] | None = None
         for index, rows in enumerate(start.batch_rows.value):
             at = f"train/{epoch}/{index}"
@@ -162,7 +162,7 @@ async def arbiter(ctx: Context, training: Training) -> Fitted:
             changes.append(float(np.linalg.norm(moved)))
         converged = changes[-1] <= model.tolerance
         epoch += 1
-        ended = converged or epoch == model.epochs
+        ended = converged or epoch == model.descent.epochs
         used_up = holder.openings_left < sum(columns) * len(start.batch_rows.value)
         new_key = used_up and not ended
         state = {

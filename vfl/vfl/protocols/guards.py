@@ -14,6 +14,7 @@ What stays: a sum over any group that a column marks is opened. A group of three
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_LEVERAGE = 0.5
+MAX_ROUNDS = 100  # of one fit on shares, where neither the job nor the budget says less
 OPENED_BITS = 16  # significant bits of an opened gradient
 
 
@@ -84,3 +86,40 @@ def check_gradient_leak(
                 f"be solved; use at least {OPENED_BITS} rows a column (more rows, a larger "
                 "model.batch_size, or fewer columns), or set accept_gradient_leak: true"
             )
+
+
+@dataclass(frozen=True)
+class ScoreBudget:
+    """How many vectors of training scores the active party may learn.
+
+    It knows every residual it sent, so the scores of a row over the rounds are equations in the
+    passive parties' columns of that row: with as many rounds as columns they would be solved. So
+    rounds, over all fits, are at most half of the passive parties' independent columns.
+    """
+
+    accepted: bool  # accept_score_leak
+    opened: int = 0  # by earlier runs on the same rows: warm starts
+
+    def rounds(self, asked: int | None, columns: int, vectors: int, fits: int, warm: bool) -> int:
+        """Rounds of one fit: as asked, or as many as the budget allows."""
+        if asked is not None or self.accepted:
+            return asked or MAX_ROUNDS
+        left = columns // 2 - self.opened - warm * vectors
+        return max(1, min(MAX_ROUNDS, left // (fits * vectors)))
+
+    def check(
+        self, party: str, columns: int, vectors: int, fits: int, rounds: int, warm: bool
+    ) -> int:
+        """Vectors opened when all is done, earlier runs included; `vectors` a row and round.
+
+        Raises `SecurityError`.
+        """
+        opened = self.opened + (fits * rounds + warm) * vectors
+        if not self.accepted and 2 * opened > columns:
+            raise SecurityError(
+                f"{party}: {rounds} rounds of {fits} fits open {opened} scores of each training "
+                f"row (earlier runs included), and the passive parties together have {columns} "
+                "independent columns; at half as many scores these begin to show. Lower "
+                "model.epochs, bring more columns, or set accept_score_leak: true"
+            )
+        return opened

@@ -13,10 +13,11 @@ import numpy as np
 
 from vfl.declaration import Declaration, Disclosure, Flow
 from vfl.errors import ProtocolError
-from vfl.messages import Array, Disclosed, Masked, Message, Public
+from vfl.messages import Array, Disclosed, Masked, Message
+from vfl.protocols import masked_sum
 from vfl_crypto.errors import KeyMismatchError
 from vfl_crypto.fixedpoint import FixedPoint
-from vfl_crypto.secagg import PairwiseMasker, round_context, unmask_sum
+from vfl_crypto.secagg import round_context, unmask_sum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 SCOPE = "score"
 # Scores in steps of 2^-12: exact ones would tell rows with equal columns, and more, apart.
 STEPS = FixedPoint(integer_bits=20, fraction_bits=12)
-
-
-class MaskKey(Message, kind="score.key"):
-    key: Public[bytes]
 
 
 class MaskedScores(Message, kind="score.masked"):
@@ -43,7 +40,7 @@ class SoleScores(Message, kind="score.sole"):
 DECLARATION = Declaration(
     protocol="scoring",
     flows=(
-        Flow(MaskKey, "passive", "passive"),
+        Flow(masked_sum.MaskKey, "passive", "passive"),
         Flow(MaskedScores, "passive", "active"),
         Flow(SoleScores, "passive", "active"),
     ),
@@ -61,23 +58,20 @@ DECLARATION = Declaration(
 
 
 async def passive(ctx: Context, scores: NDArray[np.float64]) -> None:
-    """scores (n,): X_p theta_p of the rows asked for."""
-    peers = [name for name in ctx.roster.passives if name != ctx.name]
-    if not peers:
+    """scores (n, k): X_p theta_p of the rows asked for."""
+    scores = scores.reshape(-1)
+    masker = await masked_sum.agree(ctx, SCOPE, STEPS)
+    if masker is None:
         reason = "score of the only passive party; it is the sum that is asked for"
         rounded = STEPS.decode(STEPS.encode(scores, f"a score of {ctx.name}"))
         await ctx.send(ctx.roster.active, SoleScores(Disclosed(rounded, reason)), scope=SCOPE)
         return
-    masker = PairwiseMasker(ctx.name, STEPS)
-    await ctx.broadcast(peers, MaskKey(Public(masker.public_key)), scope=SCOPE)
-    keys = await ctx.gather(MaskKey, from_=peers, scope=SCOPE)
-    masker.agree({name: message.key.value for name, message in keys.items()})
     masked = await ctx.compute("compute", masker.mask, scores, round_context("", 0, 0, SCOPE))
     await ctx.send(ctx.roster.active, MaskedScores(Masked(masked, "pairwise")), scope=SCOPE)
 
 
 async def active(ctx: Context, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sum (n,) of all parties' scores for the rows asked for, the own ones included."""
+    """The sum (n, k) of all parties' scores for the rows asked for, the own ones included."""
     passives = ctx.roster.passives
     if len(passives) == 1:
         message = await ctx.receive(SoleScores, from_=passives[0], scope=SCOPE)
@@ -90,7 +84,7 @@ async def active(ctx: Context, scores: NDArray[np.float64]) -> NDArray[np.float6
             raise ProtocolError(
                 f"{ctx.name} cannot add the passive parties' scores: {error}"
             ) from error
-    good = others.dtype == np.float64 and others.shape == scores.shape
+    good = others.dtype == np.float64 and others.shape == (scores.size,)
     if not good or not np.isfinite(others).all():
-        raise ProtocolError(f"{ctx.name} needs {len(scores)} scores and got {len(others)}")
-    return scores + others
+        raise ProtocolError(f"{ctx.name} needs {scores.size} scores and got {len(others)}")
+    return scores + others.reshape(scores.shape)

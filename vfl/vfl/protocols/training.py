@@ -111,7 +111,7 @@ class DataSide:
         return epoch
 
     def finished(self, epoch: int) -> bool:
-        return self._converged or epoch >= self._training.model.epochs
+        return self._converged or epoch >= self._training.model.descent.epochs
 
     def epoch_batches(self, epoch: int) -> Iterable[Batch]:
         """The batches; with `reshuffle` the rows behind them change, alike at all parties."""

@@ -1,0 +1,215 @@
+"""What is wrong with a job file, in words: each problem says what to change."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from vfl.spec import (
+    DEFAULT_ARBITER,
+    LATTICE_PARTIES,
+    MIN_BATCH,
+    MIN_CATEGORY,
+    ROLES,
+    JobSpec,
+    Level,
+    LinearRegression,
+    LogisticRegression,
+    PartySpec,
+    role_of,
+)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+FILES = ("job.json", "result.json", "report.html")  # beside the parties' folders
+
+
+def problems(job: JobSpec) -> list[str]:
+    """All of them, the most basic first."""
+    return [*_names(job), *_parties(job), *_model(job), *_rest(job), *_LEVELS[job.security](job)]
+
+
+def _names(job: JobSpec) -> list[str]:
+    names = [p.name for p in job.parties]
+    repeated = sorted({n for n in names if names.count(n) > 1})
+    found = [f"two parties are called {n!r}; give each its own name" for n in repeated[:1]]
+    found += [
+        f"{n!r} is no party name: use letters, digits, . _ -"
+        for n in names
+        if not NAME.fullmatch(n)
+    ]
+    found += [f"{n!r} is a file of a run; rename the party" for n in names if n in FILES]
+    if not NAME.fullmatch(job.name):  # it names the run's folder
+        found.append(f"{job.name!r} is no job name: use letters, digits, . _ -")
+    return found
+
+
+def _parties(job: JobSpec) -> list[str]:
+    found = []
+    count = _count(job)
+    labelled = [p.name for p in job.parties if p.label]
+    if len(labelled) > 1:
+        found.append(
+            f"{' and '.join(labelled)} both bring a label; only the active party has one: "
+            "remove label: from the others"
+        )
+    for p in job.parties:
+        role = role_of(p)
+        if role == "passive" and p.label:
+            found.append(f"passive party {p.name!r} brings a label ({p.label!r}); remove label:")
+        if role == "active" and not p.label:
+            found.append(f"active party {p.name!r} needs label: the column it holds the label in")
+        if role != "active" and p.weight:
+            found.append(f"party {p.name!r} brings row weights; only the active party can")
+        if role == "arbiter" and (p.data is not None or p.label):
+            found.append(f"arbiter {p.name!r} holds the key and may bring no data")
+        if role == "passive" and p.columns == []:
+            found.append(
+                f"passive party {p.name!r} has columns: []; name at least one, or leave it out"
+            )
+        if role != "arbiter" and p.data is None:
+            found.append(f"party {p.name!r} needs data: the path of its table")
+        found += _encode_problems(p, guarded=not job.accept_gradient_leak)
+    if count["active"] != 1 and len(labelled) <= 1:
+        found.append("exactly one party must be active: give one party a label:")
+    if count["passive"] < 1:
+        found.append("at least one passive party must bring columns")
+    return found
+
+
+def _model(job: JobSpec) -> list[str]:
+    model, early = job.model, job.model.early_stopping
+    rate = model.learning_rate
+    return _failed(
+        {
+            "model.epochs must be at least 1": model.epochs is None or model.epochs >= 1,
+            "model.learning_rate must be finite and above 0": rate is None or 0 < rate < math.inf,
+            "model.l2 must be finite and not negative": 0 <= model.l2 < math.inf,
+            "model.tolerance must be finite and not negative": 0 <= model.tolerance < math.inf,
+            "model.batch_size must be at least 1": model.batch_size is None
+            or model.batch_size >= 1,
+            "model.early_stopping.fraction must lie in (0, 0.5]": early is None
+            or 0 < early.fraction <= 0.5,
+            "model.early_stopping.patience must be at least 1": early is None
+            or early.patience >= 1,
+        }
+    )
+
+
+def _rest(job: JobSpec) -> list[str]:
+    return _failed(
+        {
+            "test_fraction must lie in [0, 0.9]": 0 <= job.test_fraction <= 0.9,
+            "schedule.deadline_s must be finite and above 0": (
+                0 < job.schedule.deadline_s < math.inf
+            ),
+            "seed must lie between -2^63 and 2^63": abs(job.seed) < 1 << 63,
+            "min_overlap must be at least 1": job.min_overlap >= 1,
+            "folds must be at least 2": job.folds is None or job.folds >= 2,
+            "crypto: mock protects nothing and runs in one process only: "
+            "set transport: inprocess": (
+                job.asked.scheme != "mock" or job.transport == "inprocess"
+            ),
+        }
+    )
+
+
+def _shared(job: JobSpec) -> list[str]:
+    model = job.model
+    descent = {
+        "optimizer": model.optimizer not in (None, "fixed_hessian"),
+        "learning_rate": model.learning_rate is not None,
+        "batch_size": model.batch_size is not None,
+        "reshuffle": model.reshuffle,
+    }
+    found = [
+        f"model.{key} is for security: arbiter; under shared every epoch is one step of "
+        "fixed_hessian over all rows: remove it"
+        for key, given in descent.items()
+        if given
+    ]
+    if isinstance(model, LinearRegression):
+        found.append("security: shared does not train linear_regression; set security: arbiter")
+    if _count(job)["arbiter"]:
+        found.append("security: shared has no arbiter: remove that party, or set security: arbiter")
+    if job.asked.scheme == "ckks":
+        found.append(
+            "crypto: ckks is approximate and cannot be split into shares; use lattice or paillier"
+        )
+    return found
+
+
+def _arbiter(job: JobSpec) -> list[str]:
+    model, count = job.model, _count(job)
+    others = {
+        "model.early_stopping": model.early_stopping,
+        "model.class_weight": getattr(model, "class_weight", None),
+        "weight": any(p.weight for p in job.parties),
+        "folds": job.folds,
+        "warm_start": job.warm_start,
+    }
+    found = [
+        f"{key} needs the likelihood, which nobody knows under security: arbiter; "
+        "set security: shared"
+        for key, given in others.items()
+        if given
+    ]
+    if not isinstance(model, (LogisticRegression, LinearRegression)):
+        kind = type(model).__struct_config__.tag
+        found.append(f"security: arbiter does not train {kind}; set security: shared")
+    if model.optimizer == "fixed_hessian":
+        found.append("model.optimizer fixed_hessian is of security: shared; leave it out")
+    if count["arbiter"] > 1:
+        found.append("only one party can be the arbiter")
+    if not count["arbiter"] and DEFAULT_ARBITER in (p.name for p in job.parties):
+        found.append(
+            f"the name {DEFAULT_ARBITER!r} is for the arbiter; add role: arbiter or rename it"
+        )
+    if job.asked.scheme == "lattice" and count["active"] + count["passive"] > LATTICE_PARTIES:
+        found.append(
+            f"crypto: lattice adds up what at most {LATTICE_PARTIES} data parties encrypt: "
+            "use crypto: paillier"
+        )
+    if job.accept_gradient_leak:
+        return found
+    if model.batch_size is not None and model.batch_size < MIN_BATCH:
+        found.append(
+            f"model.batch_size {model.batch_size} opens gradients of fewer than {MIN_BATCH} rows, "
+            "from which labels can be solved; raise it, leave it out for the whole table, "
+            "or set accept_gradient_leak: true"
+        )
+    if model.reshuffle:
+        found.append(
+            "model.reshuffle changes the rows of a batch between epochs, and differences of opened "
+            "gradients isolate single rows; leave it out, or set accept_gradient_leak: true"
+        )
+    return found
+
+
+_LEVELS: Final[Mapping[Level, Callable[[JobSpec], list[str]]]] = {
+    "shared": _shared, "arbiter": _arbiter
+}  # fmt: skip
+
+
+def _count(job: JobSpec) -> dict[str, int]:
+    return {role: sum(role_of(p) == role for p in job.parties) for role in ROLES}
+
+
+def _failed(checks: Mapping[str, bool]) -> list[str]:
+    return [text for text, holds in checks.items() if not holds]
+
+
+def _encode_problems(party: PartySpec, *, guarded: bool) -> list[str]:
+    encode = party.one_hot
+    if encode is None:
+        return []
+    least = MIN_CATEGORY if guarded else 1
+    checks = {
+        f"encode.min_rows must be at least {least}; fewer people's labels show": (
+            encode.min_rows >= least
+        ),
+        "encode.max_levels must be at least 2": encode.max_levels >= 2,
+        "encode.columns must name at least one; leave it out for all text": encode.columns != [],
+    }
+    return [f"party {party.name!r}: {text}" for text in _failed(checks)]

@@ -1,0 +1,223 @@
+"""Both halves of the two products of a round on shares, for one passive party.
+
+    u (r, k)   whitened weights, shared by active and passive party: <u>_A + <u>_p modulo 2^96
+    scores     X~ u            p multiplies its columns with [[<u>_A]], masked
+    gradient   X~' d + R u     p multiplies its columns and ridge with [[(d, <u>_A)]], masked
+
+What p can multiply in the clear, <u>_p, it does itself. Weights have 24 fraction bits, whitened
+columns 16, gradients 44; scores are computed modulo 2^52 and opened in steps of 2^-16.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from vfl.errors import DataError, ProtocolError
+from vfl.messages import Disclosed, Masked, Public
+from vfl.protocols.iterate import GRADIENT_FRACTION, WEIGHT_BITS, WEIGHT_FRACTION
+from vfl.protocols.shared_messages import (
+    OWN,
+    SOLE,
+    Coefficients,
+    Gradient,
+    MaskedScores,
+    Products,
+    Residual,
+    SoleScores,
+    Weights,
+)
+from vfl_crypto.errors import EncodingOverflowError
+from vfl_crypto.secagg import round_context
+from vfl_crypto.words import IntegerMatrix, Words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vfl.context import Context
+    from vfl.models.whitening import Whitening
+    from vfl_crypto.linear import Ciphertext
+    from vfl_crypto.secagg import PairwiseMasker
+    from vfl_crypto.sharing import ShareEvaluator, ShareHolder
+
+MATRIX_FRACTION: Final = 16
+MATRIX_BITS: Final = 26  # of an entry, with its sign: whitened columns stay below 512
+SCORE_BITS: Final = 52
+OPENED_FRACTION: Final = 16
+_DROPPED: Final = WEIGHT_FRACTION + MATRIX_FRACTION - OPENED_FRACTION
+_OPENED_BITS: Final = SCORE_BITS - _DROPPED
+_SPARE: Final = 12
+HANDED_BITS: Final = WEIGHT_BITS - _SPARE  # of the modulus of shares that are handed over
+
+
+class PassiveBlock:
+    """p's whitened columns as integers. Raises `DataError` where they leave the range."""
+
+    def __init__(self, ctx: Context, whitening: Whitening, outputs: int) -> None:
+        self._ctx = ctx
+        self._outputs = outputs
+        forward = np.rint(np.ldexp(whitening.columns, MATRIX_FRACTION))
+        ridge = np.diag(np.rint(np.ldexp(whitening.ridge, GRADIENT_FRACTION - WEIGHT_FRACTION)))
+        try:
+            self._forward = IntegerMatrix(forward, MATRIX_BITS)
+            self._ridge = IntegerMatrix(ridge, MATRIX_BITS)
+            self._backward = IntegerMatrix(np.hstack([forward.T, ridge]), MATRIX_BITS)
+        except EncodingOverflowError as error:
+            raise DataError(
+                f"{ctx.name}: a row is so far from all others that its columns, made independent, "
+                "leave the fixed-point range (512 deviations); cap or drop its outliers"
+            ) from error
+
+    async def open_scores(
+        self, v: Words, evaluator: ShareEvaluator, masker: PairwiseMasker | None, at: str
+    ) -> None:
+        """Both shares of X~ v leave: A's as a masked product, p's own pairwise masked."""
+        ctx, active = self._ctx, self._ctx.roster.active
+        for scope, own in _per_output(v, self._outputs, at):
+            sent = await ctx.receive(Weights, from_=active, scope=scope)
+            _require_all(ctx, sent)
+            product, share = await ctx.compute(
+                "encrypt", evaluator.multiply, self._forward, sent.values
+            )
+            await ctx.send(active, Products(product), scope=scope)
+            share += await ctx.compute("compute", self._forward.__matmul__, own.modulo(SCORE_BITS))
+            opened = share.shifted(_DROPPED).modulo(_OPENED_BITS).limbs[:, 0]
+            if masker is None:
+                await ctx.send(active, SoleScores(Disclosed(opened, SOLE)), scope=scope)
+                continue
+            context = round_context(scope, 0, 0, "scores")
+            masked = masker.mask_words(opened.astype(np.uint64), context).astype(np.uint32)
+            await ctx.send(active, MaskedScores(Masked(masked, "pairwise")), scope=scope)
+
+    async def gradient(self, v: Words, evaluator: ShareEvaluator, at: str) -> Words:
+        """p's share of X~' d + R v."""
+        ctx, active = self._ctx, self._ctx.roster.active
+        shares = []
+        for scope, own in _per_output(v, self._outputs, at):
+            sent = await ctx.receive(Residual, from_=active, scope=scope)
+            product, share = await ctx.compute(
+                "encrypt", evaluator.multiply, self._backward, sent.values
+            )
+            await ctx.send(active, Gradient(product), scope=scope)
+            shares.append(share + self._ridge @ own)
+        return _joined(shares)
+
+    async def receive_weights(self, v: Words, at: str) -> NDArray[np.float64]:
+        """u (r, k) from both shares."""
+        active = self._ctx.roster.active
+        message = await self._ctx.receive(Coefficients, from_=active, scope=at)
+        limbs = message.values.value
+        own = v.modulo(HANDED_BITS)
+        if limbs.dtype != np.uint32 or limbs.shape != own.limbs.shape:
+            raise ProtocolError(
+                f"{active} sent a share of {limbs.dtype}, shape {limbs.shape}; "
+                f"{len(v)} weights were expected"
+            )
+        u = (own + Words(limbs, HANDED_BITS)).signed(WEIGHT_FRACTION)
+        return u.reshape(self._outputs, -1).T
+
+
+class ActiveBlock:
+    """A's half of the products with one passive party."""
+
+    def __init__(self, ctx: Context, passive: str, rank: int, outputs: int) -> None:
+        self._ctx = ctx
+        self._outputs = outputs
+        self.passive = passive
+        self.rank = rank
+
+    async def scores(self, v: Words, holder: ShareHolder, rows: int, at: str) -> list[Words]:
+        """A's share of X~ v, low bits gone, for each output: (n,)."""
+        found = []
+        for scope, own in _per_output(v, self._outputs, at):
+            sent = await self._ctx.compute("encrypt", holder.encrypt_words, own.modulo(SCORE_BITS))
+            weights = Weights(sent, Public(list(self._ctx.roster.passives)))
+            await self._ctx.send(self.passive, weights, scope=scope)
+            message = await self._ctx.receive(Products, from_=self.passive, scope=scope)
+            share = await self._share(holder, message.values, "scores", rows)
+            found.append(share.shifted(_DROPPED).modulo(_OPENED_BITS))
+        return found
+
+    async def gradient(
+        self, d: NDArray[np.float64], v: Words, holder: ShareHolder, at: str
+    ) -> Words:
+        """A's share of X~' d + R v, d (n, k) being residuals over n and the Hessian's bound."""
+        shares = []
+        scaled = np.rint(np.ldexp(d, GRADIENT_FRACTION - MATRIX_FRACTION)).astype(np.int64)
+        for column, (scope, own) in zip(scaled.T, _per_output(v, self._outputs, at), strict=True):
+            both = Words.of(column, WEIGHT_BITS).join(own)
+            sent = await self._ctx.compute("encrypt", holder.encrypt_words, both)
+            await self._ctx.send(self.passive, Residual(sent), scope=scope)
+            message = await self._ctx.receive(Gradient, from_=self.passive, scope=scope)
+            shares.append(await self._share(holder, message.values, "gradient entries", self.rank))
+        return _joined(shares)
+
+    async def hand_over(self, v: Words, holder: ShareHolder, at: str) -> None:
+        """A's share of v. What was decrypted lost its 28 lowest bits at each step (`iterate`)."""
+        opened = holder.open_share(v.times(1 << _SPARE), _SPARE).shifted(_SPARE)
+        limbs = opened.modulo(HANDED_BITS).limbs
+        await self._ctx.send(self.passive, Coefficients(Disclosed(limbs, OWN)), scope=at)
+
+    async def _share(
+        self, holder: ShareHolder, masked: Ciphertext, what: str, expected: int
+    ) -> Words:
+        share = await self._ctx.compute("encrypt", holder.share, masked)
+        if len(share) != expected:
+            raise ProtocolError(
+                f"{self.passive} sent {len(share)} {what} where {expected} were expected"
+            )
+        return share
+
+
+async def receive_scores(ctx: Context, outputs: int, at: str) -> list[list[NDArray[np.uint32]]]:
+    """The passive parties' shares of their scores, or of the sum: for each output."""
+    passives, found = ctx.roster.passives, []
+    for output in range(outputs):
+        scope = f"{at}/{output}"
+        if len(passives) == 1:
+            sole = await ctx.receive(SoleScores, from_=passives[0], scope=scope)
+            found.append([sole.values.value])
+        else:
+            masked = await ctx.gather(MaskedScores, from_=passives, scope=scope)
+            found.append([message.values.value for message in masked.values()])
+    return found
+
+
+def opened_scores(
+    own: Sequence[Sequence[Words]], sent: Sequence[Sequence[NDArray[np.uint32]]], rows: int
+) -> NDArray[np.float64]:
+    """The sum (n, k) of all passive parties' scores from A's shares and theirs."""
+    columns = []
+    for output, theirs in enumerate(sent):
+        if any(part.dtype != np.uint32 or part.shape != (rows,) for part in theirs):
+            raise ProtocolError(f"{rows} shares of scores were expected; others were sent")
+        parts = [*theirs, *(shares[output].limbs[:, 0] for shares in own)]
+        sums = np.add.reduce(parts, dtype=np.uint32) % np.uint32(1 << _OPENED_BITS)
+        total = Words(sums[:, None], _OPENED_BITS)
+        columns.append(total.signed(OPENED_FRACTION))
+    return np.stack(columns, axis=1)
+
+
+def _per_output(v: Words, outputs: int, at: str) -> list[tuple[str, Words]]:
+    """(scope, u of that output (r,))."""
+    size = len(v) // outputs
+    return [(f"{at}/{o}", v[o * size : (o + 1) * size]) for o in range(outputs)]
+
+
+def _joined(parts: list[Words]) -> Words:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole.join(part)
+    return whole
+
+
+def _require_all(ctx: Context, sent: Weights) -> None:
+    """The set of contributors is fixed before masks are drawn: everybody, or nothing is sent."""
+    if sent.contributors.value != list(ctx.roster.passives):
+        raise ProtocolError(
+            f"{ctx.name} was asked to open a sum over {sent.contributors.value}; "
+            f"all passive parties take part: {list(ctx.roster.passives)}"
+        )

@@ -1,0 +1,273 @@
+"""Vertical generalised linear models without an arbiter; weights and gradients stay shared.
+
+One active party A, with labels and the key, and passive parties p with whitened columns X~ and
+diagonal ridge R (`models.whitening`). Per round, at the probe v:
+
+    A -> p    [[<v>_A]]
+    p -> A    [[X~ <v>_A + mask]], and X~ <v>_p - mask, pairwise masked     (`blocks`)
+              z = own scores + the sum of all shares: what A learns, per row
+    A -> p    where to go next, and [[(d, <v>_A)]]    d = (mean(z) - y) weight / n, exact
+    p -> A    [[X~' d + R <v>_A + mask]]
+              both step on their shares               (`iterate`)
+
+A decides from the joint likelihood at v (`models.nesterov`) and hands its shares of v over in the
+end. Its own columns never leave it. At a cold start v = 0 and so are the scores: the first round
+opens none. A fold of a cross-validation is a fit in which the fold's rows weigh nothing, so the
+passive parties' columns are prepared once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from vfl.errors import ProtocolError
+from vfl.messages import Disclosed, Public
+from vfl.models.nesterov import Advance, Retreat, Stop
+from vfl.models.whitening import OwnBlock, Whitening
+from vfl.protocols.blocks import ActiveBlock, PassiveBlock
+from vfl.protocols.descent import Descent, Fit, Task
+from vfl.protocols.iterate import Iterate
+from vfl.protocols.joint import Joint
+from vfl.protocols.masked_sum import agree
+from vfl.protocols.shared_messages import CURVATURE, MOVES, Hello, Move, Offer, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from vfl.checkpoint import Checkpoints
+    from vfl.context import Context
+    from vfl.models.families import Family
+    from vfl.protocols.guards import ScoreBudget
+    from vfl_crypto.linear import SchemeInfo
+    from vfl_crypto.sharing import SharingScheme
+
+    Vector = NDArray[np.float64]
+
+SCOPE: Final = "train"
+
+
+@dataclass(frozen=True)
+class SharedTraining:
+    """What both roles know before they meet."""
+
+    family: Family
+    scheme: SharingScheme
+    checkpoints: Checkpoints
+    budget: ScoreBudget
+    l2: float
+    tolerance: float
+    intercept: bool = True
+    rounds: int | None = None  # at most, in one fit; without, what the budget allows
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A role's result: weights (f, k); intercepts (k,) and fits at the active party."""
+
+    weights: Vector
+    rounds: int  # of the last fit
+    opened: int  # vectors of training scores, in this and earlier runs
+    intercept: Vector | None = None
+    fits: tuple[Fit, ...] = ()
+
+
+async def passive(
+    ctx: Context, training: SharedTraining, X: Vector, warm: Vector | None = None
+) -> Trained:
+    """p: X (n, f) are its training columns, `warm` (f, k) weights to start from."""
+    active, checkpoints = ctx.roster.active, training.checkpoints
+    offer = await ctx.receive(Offer, from_=active, scope=SCOPE)
+    outputs = offer.outputs.value
+    if offer.rows.value != len(X) or not 1 <= outputs <= len(X):
+        raise ProtocolError(
+            f"{active} trains on {offer.rows.value} rows with {outputs} outputs; "
+            f"{ctx.name} has {len(X)} rows"
+        )
+    blocks = len(ctx.roster.passives) + 1
+    curvature = offer.curvature.value
+    whitening = await ctx.compute("compute", Whitening.fit, X, curvature, blocks, training.l2)
+    del X
+    rank = whitening.columns.shape[1]
+    block = await ctx.compute("compute", PassiveBlock, ctx, whitening, outputs)
+    await ctx.send(active, Hello(Public(checkpoints.epochs()), Public(rank)), scope=SCOPE)
+    start = await ctx.receive(Start, from_=active, scope=SCOPE)
+    step, rounds, fits = start.after.value, start.rounds.value, start.fits.value
+    is_warm = start.warm.value
+    opened = training.budget.check(
+        ctx.name, sum(start.ranks.value), _independent(outputs), fits, rounds, is_warm
+    )
+    public = start.key.value.tobytes()
+    evaluator = await ctx.compute("encrypt", training.scheme.evaluator, public)
+    know_key(ctx, evaluator.info)
+    masker = await agree(ctx, SCOPE)
+    zero = Iterate.zero(rank * outputs)
+    starts = [zero] * fits
+    if is_warm and warm is not None:
+        starts[-1] = Iterate.of(whitening.coordinates(warm))
+    iterate, first, round_ = starts[0], 0, 0
+    checkpoints.rewind(step)
+    if step:
+        state = checkpoints.load(step)
+        iterate, first, round_ = Iterate.from_dict(state["iterate"]), state["fit"], state["round"]
+    for fit in range(first, fits):
+        while True:
+            at = f"{SCOPE}/{fit}/{round_}"
+            if (round_ or (is_warm and fit == fits - 1)) and round_ <= rounds:
+                await block.open_scores(iterate.v, evaluator, masker, at)
+            move = await _receive_move(ctx, at)
+            if isinstance(move, Stop):
+                break
+            if isinstance(move, Advance):
+                iterate = iterate.advance(await block.gradient(iterate.v, evaluator, at), move)
+            else:
+                iterate = iterate.retreat(move)
+            step, round_ = step + 1, round_ + 1
+            state = {"fit": fit, "round": round_, "iterate": iterate.to_dict()}
+            await ctx.compute("compute", checkpoints.save, step, state)
+        if fit < fits - 1:
+            iterate, round_ = starts[fit + 1], 0
+    u = await block.receive_weights(iterate.v, f"{SCOPE}/end")
+    return Trained(whitening.weights(u), round_, opened)
+
+
+async def active(
+    ctx: Context,
+    training: SharedTraining,
+    X: Vector,
+    target: Vector,
+    tasks: Sequence[Task],
+    warm: Vector | None = None,
+) -> Trained:
+    """A: X (n, f), target (n, k); a fit for each task, of which the last is the model.
+
+    `warm` (f + intercept, k) are own weights from which the last fit starts.
+    """
+    family, passives, checkpoints = training.family, ctx.roster.passives, training.checkpoints
+    rows, outputs = target.shape
+    width = X.shape[1]
+    starts = [_cold_start(training, target, task, width) for task in tasks]
+    if warm is not None:
+        starts[-1] = warm
+    curvature = max(family.curvature(target, task.weight) for task in tasks)
+    offer = Offer(Public(rows), Public(outputs), Disclosed(curvature, CURVATURE))
+    await ctx.broadcast(passives, offer, scope=SCOPE)
+    own = await ctx.compute(
+        "compute", OwnBlock.fit, X, curvature, len(passives) + 1, training.l2, training.intercept
+    )
+    del X
+    hellos = await ctx.gather(Hello, from_=passives, scope=SCOPE)
+    ranks = [hellos[name].rank.value for name in passives]
+    step = _common_step(ctx, checkpoints, hellos)
+    is_warm, budget = warm is not None, training.budget
+    sizes = sum(ranks), _independent(outputs), len(tasks)
+    rounds = budget.rounds(training.rounds, *sizes, is_warm)
+    opened = budget.check(ctx.name, *sizes, rounds, is_warm)
+    holder = await ctx.compute("encrypt", training.scheme.share_holder)
+    know_key(ctx, holder.evaluator.info)
+    key = np.frombuffer(holder.public_key, dtype=np.uint8)
+    start = Start(
+        Public(step), Public(rounds), Public(len(tasks)), Public(is_warm), Public(ranks),
+        Public(key),
+    )  # fmt: skip
+    await ctx.broadcast(passives, start, scope=SCOPE)
+    blocks = [
+        ActiveBlock(ctx, name, rank, outputs) for name, rank in zip(passives, ranks, strict=True)
+    ]
+    joint = Joint(ctx, holder, own, curvature * (len(passives) + 1), blocks, outputs)
+    first = 0
+    done: list[Fit] = []
+    checkpoints.rewind(step)
+    stored: dict[str, Any] | None = None
+    if step:
+        stored = checkpoints.load(step)
+        first = stored["fit"]
+        done = msgspec.convert(stored["done"], list[Fit])
+    for fit in range(first, len(tasks)):
+        task, last = tasks[fit], fit == len(tasks) - 1
+        path = Descent(training, own, target, task, rounds, joint.start(starts[fit]))
+        if stored:
+            path.restore(stored)
+            stored = None
+        while True:
+            at = f"{SCOPE}/{fit}/{path.round}"
+            if (path.round or (is_warm and last)) and path.round <= rounds:
+                z = await joint.scores(path.point, at)
+            elif path.round:  # back at the start of the last step
+                z = path.scores
+            else:
+                z = joint.own_scores(path.point)
+            move, residual = await ctx.compute("compute", path.decide, z)
+            await ctx.broadcast(passives, _said(move), scope=at)
+            if isinstance(move, Stop):
+                break
+            if isinstance(move, Advance):
+                path.point = await joint.advance(path.point, residual, move, at)
+            else:
+                path.point = path.point.retreat(move)
+            step, path.round = step + 1, path.round + 1
+            state = {"fit": fit, "done": msgspec.to_builtins(done), **path.to_dict()}
+            await ctx.compute("compute", checkpoints.save, step, state)
+            if last:
+                ctx.progress("training", path.round, rounds)
+        done.append(path.fit(z, move))
+    await joint.hand_over(path.point, f"{SCOPE}/end")
+    holder.close()
+    weights = path.point.own.v
+    intercept = weights[width] if training.intercept else np.zeros(outputs)
+    return Trained(weights[:width], path.round, opened, intercept, tuple(done))
+
+
+def know_key(ctx: Context, info: SchemeInfo) -> None:
+    """The ledger names a key's parameters beside what is encrypted under it."""
+    ctx.ledger.know_key(info.key_id, info.parameters, info.security_bits)
+
+
+def _common_step(ctx: Context, checkpoints: Checkpoints, hellos: Mapping[str, Hello]) -> int:
+    """The last step that everybody has stored; 0 is the beginning."""
+    stored = [set(hello.steps.value) for hello in hellos.values()]
+    common = set(checkpoints.epochs()).intersection(*stored)
+    if not common and any(stored):
+        ctx.note("no step is stored at all parties: training starts over")
+    return max(common, default=0)
+
+
+def _independent(outputs: int) -> int:
+    """Scores a row and round that do not follow from the others: those of all classes add up."""
+    return max(1, outputs - 1)
+
+
+def _cold_start(training: SharedTraining, target: Vector, task: Task, width: int) -> Vector:
+    """No weights, and the intercepts that are best without any."""
+    own = np.zeros((width + training.intercept, target.shape[1]))
+    if training.intercept:
+        own[-1] = training.family.start(target, task.weight)
+    return own
+
+
+def _said(move: Advance | Retreat | Stop) -> Move:
+    sizes = []
+    if not isinstance(move, Stop):
+        sizes = [move.step_size]
+    if isinstance(move, Advance):
+        sizes.append(move.momentum)
+    return Move(Public(type(move).__name__.lower()), Disclosed(sizes, MOVES))
+
+
+async def _receive_move(ctx: Context, at: str) -> Advance | Retreat | Stop:
+    message = await ctx.receive(Move, from_=ctx.roster.active, scope=at)
+    sizes = message.sizes.value
+    match message.what.value, sizes:
+        case "advance", [step_size, momentum] if 0 < step_size <= 1 and 0 <= momentum < 1:
+            return Advance(step_size, momentum)
+        case "retreat", [step_size] if 0 <= step_size <= 1:
+            return Retreat(step_size)
+        case "stop", []:
+            return Stop(converged=True)
+    raise ProtocolError(f"{ctx.roster.active} sent the move {message.what.value!r} with {sizes}")
