@@ -17,6 +17,7 @@ from vfl_crypto.lattice.keys import SecretKey
 from vfl_crypto.lattice.parameters import SETS, ParameterSet
 from vfl_crypto.lattice.plan import Plan
 from vfl_crypto.lattice.product import Tiles, evaluate
+from vfl_crypto.words import Words
 
 ARITHMETIC = {p.name: Arithmetic(p, threads=2) for p in SETS.values()}
 SECRET = {name: SecretKey(arithmetic) for name, arithmetic in ARITHMETIC.items()}
@@ -42,6 +43,16 @@ def signed(residues: np.ndarray, bits: int) -> np.ndarray:
     """Residues modulo 2^bits as integers around zero."""
     shift = 64 - bits
     return (residues << np.uint64(shift)).view(np.int64) >> np.int64(shift)
+
+
+def words_of(residues: np.ndarray, bits: int) -> Words:
+    """uint64 or int64 of any shape as Words modulo 2^bits, row after row."""
+    return Words.of(residues.reshape(-1).view(np.int64), bits)
+
+
+def residues_of(words: Words) -> np.ndarray:
+    """Words of at most 64 bits as uint64 (count,)."""
+    return np.array(words.to_list(), dtype=np.uint64)
 
 
 def upload(plan: Plan, C: np.ndarray, public: bool = False) -> np.ndarray:

@@ -93,18 +93,6 @@ class Matrix:
         return np.array(self._values, dtype=dtype, copy=copy)
 
 
-@dataclass(frozen=True, eq=False)
-class Share:
-    """One of two additive shares of integers (count,) modulo 2^modulus_bits; uniform by itself.
-
-    The sum of both is the value at scale 2^scale_bits, or one unit off (`lattice.masking`).
-    """
-
-    values: NDArray[np.uint64]
-    modulus_bits: int
-    scale_bits: int
-
-
 class Encryptor(Protocol):
     """The public-key face. All arrays are float64; every method may run on any thread."""
 

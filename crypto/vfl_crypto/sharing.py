@@ -17,13 +17,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from vfl_crypto.errors import KeyMismatchError, ReleaseError
-from vfl_crypto.words import Words
+from vfl_crypto.words import MAX_BITS, Words
 
 if TYPE_CHECKING:
     from vfl_crypto.linear import Ciphertext, SchemeInfo
     from vfl_crypto.words import IntegerMatrix
 
 LEAST_DROPPED_BITS: Final = 12
+_MODULI: Final = frozenset(map(str, range(1, MAX_BITS + 1)))
 
 
 class ShareEvaluator(Protocol):
@@ -49,6 +50,10 @@ class ShareHolder(Protocol):
     @property
     def public_key(self) -> bytes:
         """What `SharingScheme.evaluator` reads on the other side."""
+
+    @property
+    def openings_left(self) -> int:
+        """How many values may still be opened under this key."""
 
     def encrypt_words(self, words: Words) -> Ciphertext:
         """[[w]] (n,), fresh: it may leave."""
@@ -94,10 +99,18 @@ def masked_layout(bits: int) -> str:
 
 
 def modulus_bits(ciphertext: Ciphertext, kind: str) -> int:
-    """B of the layout "`kind`-B". Raises `KeyMismatchError` for another layout or B."""
-    name, _, bits = ciphertext.layout.partition("-")
-    if name != kind or not bits.isascii() or not bits.isdigit() or not 1 <= int(bits) <= 128:
-        raise KeyMismatchError(f"{ciphertext.layout!r} where a ciphertext of {kind} was expected")
+    """B of the layout "`kind`-B".
+
+    Raises `KeyMismatchError` for another layout or B, and for a scale, a sum or a count that no
+    such ciphertext has.
+    """
+    bits = ciphertext.layout.removeprefix(f"{kind}-")
+    if bits not in _MODULI or ciphertext.layout != f"{kind}-{bits}":
+        raise KeyMismatchError(
+            f"{ciphertext.layout[:32]!r} where a ciphertext of {kind} was expected"
+        )
+    if ciphertext.scale_bits != 0 or ciphertext.terms != 1 or ciphertext.count < 1:
+        raise KeyMismatchError(f"a ciphertext of {kind} is one of integers, none added up")
     return int(bits)
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from lattice_products import PUBLIC, SECRET, entries, signed
+from lattice_products import PUBLIC, SECRET, entries, residues_of, signed, words_of
 from vfl_crypto.errors import KeyMismatchError, WireError
 from vfl_crypto.lattice import exchange, masking
 from vfl_crypto.lattice.parameters import COMPACT
 from vfl_crypto.lattice.plan import choose, modulus_bits
 from vfl_crypto.lattice.product import Tiles
+from vfl_crypto.words import Words
 
 SECRET_KEY, PUBLIC_KEY = SECRET["compact"], PUBLIC["compact"]
 
@@ -17,11 +18,11 @@ def product(P: np.ndarray, C: np.ndarray, bits: int) -> np.ndarray:
     """P C by shares that travelled as bytes, signed."""
     log_t = modulus_bits(P.shape[1], bits, bits)
     plan = choose(COMPACT, (*P.shape, C.shape[1]), plain_bits=bits, modulus_bits=log_t)
-    up = exchange.upload(plan, SECRET_KEY, C)
+    up = exchange.upload(plan.tile, SECRET_KEY, words_of(C, log_t), C.shape)
     down, own = exchange.answer(Tiles(plan, SECRET_KEY.arithmetic, P), PUBLIC_KEY, up)
-    theirs = masking.open_returned(plan, SECRET_KEY, down)
+    theirs = masking.open_share(plan, SECRET_KEY, down)
     assert up.nbytes <= plan.upload_bytes and down.nbytes <= plan.download_bytes + 2
-    return signed(own + theirs, log_t)
+    return signed(residues_of(own + theirs), log_t).reshape(plan.rows, plan.columns)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +52,10 @@ def test_the_products_of_a_vertical_model(name, batch, inner, outer):
 def test_what_does_not_fit_the_plan_is_refused():
     plan = choose(COMPACT, (3, 20, 1), plain_bits=8, modulus_bits=21)
     tiles = Tiles(plan, SECRET_KEY.arithmetic, np.ones((3, 20), dtype=np.int64))
-    with pytest.raises(KeyMismatchError, match="encrypts a matrix"):
-        exchange.upload(plan, SECRET_KEY, np.ones((20, 2), dtype=np.int64))
-    up = exchange.upload(plan, SECRET_KEY, np.ones((20, 1), dtype=np.int64))
+    ones = Words.of_list([1] * 20, 21)
+    with pytest.raises(KeyMismatchError, match="no matrix"):
+        exchange.upload(plan.tile, SECRET_KEY, ones, (20, 2))
+    up = exchange.upload(plan.tile, SECRET_KEY, ones, (20, 1))
     for bad in (up[:-1], up.astype(np.int64), np.append(up, up[:1])):
         with pytest.raises(WireError, match="bytes"):
             exchange.answer(tiles, PUBLIC_KEY, bad)

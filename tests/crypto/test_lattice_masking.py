@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from lattice_products import PUBLIC, SECRET, entries, expected, modulo, product, signed, upload
+from lattice_products import (
+    PUBLIC,
+    SECRET,
+    entries,
+    expected,
+    modulo,
+    product,
+    residues_of,
+    signed,
+    upload,
+)
 from vfl_crypto.errors import InsecureParametersError, WireError
 from vfl_crypto.lattice import masking, noise
 from vfl_crypto.lattice.parameters import COMPACT, WIDE
@@ -19,8 +29,8 @@ def joined(plan, packed):
     """Sum of the shares of one masking, modulo t, and the bytes sent."""
     name = plan.parameters.name
     sent, own = masking.mask(plan, PUBLIC[name], packed)
-    theirs = masking.open_returned(plan, SECRET[name], sent)
-    return modulo(own + theirs, plan.modulus_bits), sent
+    theirs = masking.open_share(plan, SECRET[name], sent)
+    return residues_of(own + theirs).reshape(plan.rows, plan.columns), sent
 
 
 @settings(max_examples=25)
@@ -62,14 +72,14 @@ def test_shares_are_uniform_and_never_repeat():
     P, C = entries(rng, (16, 1000), 12, False), modulo(entries(rng, (1000, 1), 12, False), 34)
     packed = product(plan, P, upload(plan, C))
     draws = [masking.mask(plan, PUBLIC["compact"], packed) for _ in range(200)]
-    own = np.concatenate([share.ravel() for _, share in draws])
+    own = np.concatenate([residues_of(share) for _, share in draws])
     theirs = np.concatenate(
         [masking.open_returned(plan, SECRET["compact"], sent).ravel() for sent, _ in draws]
     )
     for shares in (own, theirs):
         counts = np.bincount((shares >> np.uint64(30)).astype(np.int64), minlength=16)
         assert chisquare(counts).pvalue > 1e-9
-    assert len({share.tobytes() for _, share in draws}) == 200
+    assert len({share.limbs.tobytes() for _, share in draws}) == 200
     assert len({sent.tobytes() for sent, _ in draws}) == 200
 
 

@@ -121,21 +121,6 @@ def test_a_matrix_is_prepared_once():
     assert scheme._budget.used == 0
 
 
-def test_shares_through_the_interface():
-    rng = np.random.default_rng(2)
-    X, d = rng.normal(size=(2000, 30)), rng.normal(size=2000)
-    masked, own = PUBLIC.mask(PUBLIC.rmatmul(X, PUBLIC.encrypt(d)))
-    theirs = HOLDER.share(masked)
-    assert masked.fresh and own.modulus_bits == theirs.modulus_bits
-    total = (own.values + theirs.values) << np.uint64(64 - own.modulus_bits)
-    total = total.view(np.int64) >> np.int64(64 - own.modulus_bits)
-    assert np.abs(total - exact(X, d) * 2.0**own.scale_bits).max() <= 1
-    with pytest.raises(ReleaseError, match="share"):
-        HOLDER.decrypt(masked)
-    with pytest.raises(KeyMismatchError, match="masked"):
-        HOLDER.share(PUBLIC.encrypt(np.zeros(30), onto=PUBLIC.rmatmul(X, PUBLIC.encrypt(d))))
-
-
 def test_opening_drops_low_bits_and_counts():
     holder = SCHEME.generate()
     encryptor = holder.encryptor
@@ -148,16 +133,9 @@ def test_opening_drops_low_bits_and_counts():
     assert holder.openings_left == budget - 2
     assert released.quantum >= 2.0 ** (16 - 27)
     assert np.array_equal(released.values % released.quantum, np.zeros(2))
-    _, share = encryptor.mask(encryptor.rmatmul(X, encryptor.encrypt(d)))
-    kept = holder.open_share(share, 16)
-    assert not (kept.values & np.uint64(0xFFFF)).any()
-    holder.open_share(share, 12)
-    assert holder.openings_left == budget - 4 - 2 * 16
-    with pytest.raises(ReleaseError, match="12 or more"):
-        holder.open_share(share, 11)
     holder._door.opened = holder._door.budget - 1
     with pytest.raises(ReleaseBudgetError, match="rotate"):
-        holder.open_share(share)
+        holder.release(holder.decrypt(gradient))
 
 
 def test_what_is_out_of_range_is_refused():
@@ -181,7 +159,6 @@ def test_what_is_out_of_range_is_refused():
         lambda: PUBLIC.add(c, PUBLIC.encrypt(np.ones(5))),
         lambda: PUBLIC.add(PUBLIC.rmatmul(np.eye(4), c), PUBLIC.rmatmul(np.eye(4), c)),
         lambda: PUBLIC.add(c, OTHER.encrypt(d)),
-        lambda: PUBLIC.mask(c),
         lambda: HOLDER.decrypt(OTHER.encrypt(d)),
         lambda: HOLDER.decrypt(replace(c, scale_bits=18)),
         lambda: HOLDER.decrypt(replace(c, layout="sums")),
@@ -196,20 +173,17 @@ def test_what_departed_cannot_be_worked_on():
     )
     with pytest.raises(KeyMismatchError, match="only a product"):
         PUBLIC.encrypt(np.zeros(2), onto=departed)
-    with pytest.raises(KeyMismatchError, match="only a product"):
-        PUBLIC.mask(departed)
+    with pytest.raises(KeyMismatchError, match="not an encrypted vector"):
+        PUBLIC.rows(departed)
 
 
-def test_the_compact_set_shares_but_does_not_flood():
+def test_the_compact_set_does_not_flood():
     scheme = LatticeScheme(COMPACT, FixedPoint(3, 8), FixedPoint(3, 8), terms=0)
     holder = scheme.generate()
     encryptor = scheme.encryptor(holder.public_key)
     X, d = np.ones((4096, 3)), np.ones(4096)
     product = encryptor.rmatmul(X, holder.encryptor.encrypt(d))
-    masked, own = encryptor.mask(product)
-    assert own.modulus_bits == 36
-    total = own.values + holder.share(masked).values & np.uint64((1 << own.modulus_bits) - 1)
-    assert np.abs(total.astype(np.int64) - (4096 << 16)).max() <= 1
+    assert holder.decrypt(product)._values.tolist() == [4096.0] * 3
     with pytest.raises(KeyMismatchError, match="key holder alone"):
         encryptor.encrypt(d)
     with pytest.raises(InsecureParametersError, match="no room to flood"):

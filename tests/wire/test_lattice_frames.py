@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,6 +32,7 @@ from vfl_crypto.lattice.parameters import COMPACT
 from vfl_crypto.lattice.plan import choose
 from vfl_crypto.lattice.product import Tiles
 from vfl_crypto.linear import Ciphertext
+from vfl_crypto.words import IntegerMatrix, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +55,10 @@ REFUSALS = (
 )
 SCHEME = LatticeScheme(COMPACT, FixedPoint(1, 6), FixedPoint(3, 8), threads=1, levels=1)
 HOLDER = SCHEME.generate()
+SHARES = SCHEME.share_holder()
 PUBLIC = SCHEME.encryptor(HOLDER.public_key)
+BITS = 40
+MATRIX = IntegerMatrix(np.random.default_rng(0).integers(-99, 99, (3, 50)).astype(float), 8)
 PRIMES = np.array(COMPACT.primes, dtype=np.uint64)[:, None]
 
 
@@ -62,20 +67,24 @@ def test_the_mutants_are_200_000():
 
 
 def material() -> dict[str, Ciphertext]:
-    """A ciphertext of each kind; flooded bytes look like masked ones."""
+    """A ciphertext of each kind."""
     rng = np.random.default_rng(0)
     X, d = rng.uniform(-1, 1, (50, 3)), rng.uniform(-1, 1, 50)
     rows = PUBLIC.encrypt(d)
     product = PUBLIC.rmatmul(X, rows)
-    masked, _ = PUBLIC.mask(product)
-    _, _, payload = bodies.split(masked.body)
-    flooded = bodies.make(Kind.FLOODED, 50, payload)
+    plan = PUBLIC.formats.plan(50, 3)
+    sent, _ = masking.mask(
+        plan, PUBLIC._public, PUBLIC.product_polys(PUBLIC.check(product).payload, plan)
+    )
+    flooded = bodies.make(Kind.FLOODED, 50, sent)  # looks like a masked product of that plan
+    words = SHARES.encrypt_words(Words.uniform(50, BITS))
     return {
         "public": rows,
         "seeded": HOLDER.encryptor.encrypt(d),
         "product": product,
-        "masked": masked,
-        "flooded": Ciphertext("lattice", rows.key_id, masked.scale_bits, 3, flooded, "sums"),
+        "flooded": Ciphertext("lattice", rows.key_id, product.scale_bits, 3, flooded, "sums"),
+        "words": words,
+        "masked": SHARES.evaluator.multiply(MATRIX, words)[0],
     }
 
 
@@ -86,7 +95,9 @@ def test_bodies_are_split_or_refused():
     rng = np.random.default_rng(1)
     payloads = [rng.integers(256, size=rng.integers(1, 99), dtype=np.uint8) for _ in range(4)]
     corpus = [
-        bodies.make(kind, 0 if kind in bodies.ROWS else 50, payload)
+        bodies.make(
+            kind, 0 if kind in bodies.VECTORS else 50, payload, bits=8 * (kind is Kind.MASKED)
+        )
         for kind in Kind
         for payload in payloads
     ]
@@ -94,12 +105,12 @@ def test_bodies_are_split_or_refused():
     with little_memory():
         for body in damaged(corpus, MUTANTS["bodies"], rng):
             try:
-                kind, rows, payload = bodies.split(body)
+                kind, rows, bits, payload = bodies.split(body)
             except WireError:
                 seen["refused"] += 1
                 continue
             seen[kind.name] += 1
-            assert bodies.make(kind, rows, payload).tobytes() == body.tobytes()
+            assert bodies.make(kind, rows, payload, bits=bits).tobytes() == body.tobytes()
     assert seen["refused"] > MUTANTS["bodies"] / 5
     assert min(seen[kind.name] for kind in Kind) > MUTANTS["bodies"] / 40
 
@@ -107,7 +118,7 @@ def test_bodies_are_split_or_refused():
 def test_frames_that_carry_bodies_are_read_or_refused(redigest):
     """Damage to the frame with its digest set right, and whole frames of damaged bodies."""
     rng = np.random.default_rng(2)
-    small = [bodies.make(c.body[0], c.body[4], c.body[8:99]) for c in MATERIAL.values()]
+    small = [c.body[:99] for c in MATERIAL.values()]
     corpus = [wire.pack(b"header", [body, *small[:i]]).tobytes() for i, body in enumerate(small)]
     outside = MUTANTS["frames"] * 3 // 4
     seen: Counter[str] = Counter()
@@ -135,7 +146,7 @@ def claims(count: int, rng: np.random.Generator) -> Iterator[dict[str, object]]:
         "count": [*LIES, 2**40, 2**62 + 512, 2**64 - 1, -1],
         "terms": [0, -1, 16, 17, 2**64 - 1],
         "scale_bits": [0, 6, 14, 15, -1, 2**63],
-        "layout": ["rows", "sums", ""],
+        "layout": ["rows", "sums", "words-40", "masked-40", "masked-96", "masked-129", ""],
         "scheme": ["ckks", ""],
         "key_id": ["", "0" * 64],
     }
@@ -157,7 +168,8 @@ def test_ciphertexts_are_opened_or_refused():
         "check": PUBLIC.check,
         "rows": lambda c: assert_residues(PUBLIC.rows(c)),
         "decrypt": HOLDER.decrypt,
-        "share": lambda c: assert_below(HOLDER.share(c)),
+        "multiply": lambda c: assert_shares(SHARES.evaluator.multiply(MATRIX, c)[1]),
+        "share": lambda c: assert_shares(SHARES.share(c)),
     }
     names = rng.choice([*calls, "check", "rows"], count).tolist()
     seen: Counter[str] = Counter()
@@ -183,8 +195,8 @@ def assert_residues(polys: np.ndarray) -> None:
     assert polys.shape[1:] == (2, 2, COMPACT.n) and (polys < PRIMES).all()
 
 
-def assert_below(share) -> None:
-    assert len(share.values) == 3 and not (share.values >> np.uint64(share.modulus_bits)).any()
+def assert_shares(share: Words) -> None:
+    assert len(share) == 3 and share.bits in (BITS, 96)
 
 
 def test_a_count_that_wraps_around_in_64_bits_is_refused():
@@ -220,7 +232,7 @@ def test_public_keys_are_read_or_refused():
 def test_returned_products_are_opened_or_refused():
     rng = np.random.default_rng(6)
     plan = PUBLIC.formats.plan(50, 3)
-    _, _, sent = bodies.split(MATERIAL["masked"].body)
+    sent = bodies.split(MATERIAL["flooded"].body).payload
     opened = 0
     with little_memory():
         for mutant in damaged([sent], MUTANTS["returned products"], rng):
@@ -237,7 +249,8 @@ def test_uploads_are_multiplied_or_refused():
     rng = np.random.default_rng(9)
     plan = choose(COMPACT, (2, 3, 4096), plain_bits=8, modulus_bits=30)
     tiles = Tiles(plan, PUBLIC._public.arithmetic, rng.integers(-100, 100, (2, 3)))
-    sent = exchange.upload(plan, HOLDER._secret, rng.integers(-100, 100, (3, 4096)))
+    data = Words.uniform(3 * 4096, 30)
+    sent = exchange.upload(plan.tile, HOLDER._secret, data, (3, 4096))
     answered = 0
     with little_memory():
         for mutant in damaged([sent], MUTANTS["uploads"], rng):
@@ -246,7 +259,7 @@ def test_uploads_are_multiplied_or_refused():
             except WireError:
                 continue
             answered += 1
-            assert returned.size == masking.returned_bytes(plan) and share.shape == (2, 4096)
+            assert returned.size == masking.returned_bytes(plan) and len(share) == 2 * 4096
     assert MUTANTS["uploads"] / 3 < answered < MUTANTS["uploads"] * 0.75
 
 
@@ -289,13 +302,13 @@ def test_no_length_makes_the_parsers_allocate():
         for rows in (1, 50, 9000):
             PUBLIC.formats.plan(rows, count)
     opened = 0
+    readers = {"words": lambda c: SHARES.evaluator.multiply(MATRIX, c), "masked": SHARES.share}
     tracemalloc.start()
     for i, body in enumerate(mutants):
-        for c in MATERIAL.values():
-            count = counts[i % len(counts)]
-            lie = Ciphertext("lattice", c.key_id, c.scale_bits, count, body, c.layout)
+        for name, c in MATERIAL.items():
+            lie = replace(c, count=counts[i % len(counts)], body=body)
             try:
-                HOLDER.decrypt(lie)
+                readers.get(name, HOLDER.decrypt)(lie)
                 opened += 1
             except REFUSALS:
                 pass

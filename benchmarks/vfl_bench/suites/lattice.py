@@ -22,22 +22,18 @@ from vfl_bench.suites.common import (
     grid,
     relative_error,
 )
-from vfl_crypto.fixedpoint import FixedPoint
 from vfl_crypto.lattice import LatticeScheme, exchange, masking
 from vfl_crypto.lattice.arithmetic import Arithmetic
 from vfl_crypto.lattice.keys import SecretKey
 from vfl_crypto.lattice.parameters import COMPACT, WIDE, ParameterSet
 from vfl_crypto.lattice.plan import choose, modulus_bits
 from vfl_crypto.lattice.product import Tiles
-from vfl_crypto.linear import Matrix
 from vfl_crypto.security import SECURITY_BITS
+from vfl_crypto.words import IntegerMatrix, Words
 
 SHAPES = ((1024, 64), (4096, 300))
-FORMATS = {
-    12: (COMPACT, FixedPoint(2, 9), FixedPoint(2, 9)),
-    18: (WIDE, FixedPoint(2, 21), FixedPoint(2, 15)),
-}
-"""Bits of X -> parameter set, fixed point of d and of X: values below 4 in magnitude."""
+FORMATS = {12: (COMPACT, 12), 18: (WIDE, 24)}
+"""Bits of X -> parameter set, bits of d: values below 4 in magnitude."""
 
 EMBEDDINGS = (4096, 64, 32)  # batch, inner, outer
 PRODUCTS = 1 << 21  # products at least in a timed call
@@ -59,29 +55,30 @@ def works(settings: Settings) -> Iterator[Work]:
 def _gradient(
     settings: Settings, batch: int, features: int, bits: int, threads: int, *, warm: bool
 ) -> Work:
-    parameters, data, plain = FORMATS[bits]
+    parameters, data_bits = FORMATS[bits]
+    log_t = modulus_bits(batch, bits, data_bits)
     rng = np.random.default_rng(0)
     X = np.clip(rng.standard_normal((batch, features)), -3.99, 3.99)
     d = np.clip(rng.standard_normal(batch), -3.99, 3.99)
     want = X.T @ d
     sizes = {}
 
+    def integers() -> IntegerMatrix:
+        return IntegerMatrix(np.rint(np.ldexp(X.T, bits - 3)), bits)
+
     def prepared(count: int) -> Callable[[], np.ndarray]:
-        scheme = LatticeScheme(parameters, data, plain, terms=0, threads=count)
-        holder = scheme.generate()
-        encryptor = scheme.encryptor(holder.public_key)
-        kept = Matrix(X)
+        scheme = LatticeScheme(parameters, threads=count)
+        holder = scheme.share_holder()
+        evaluator = scheme.evaluator(holder.public_key)
+        kept = integers()
 
         def run() -> np.ndarray:
-            sent = holder.encryptor.encrypt(d)
-            product = encryptor.rmatmul(kept if warm else X, sent)
-            masked, own = encryptor.mask(product)
-            theirs = holder.share(masked)
+            words = Words.of(np.rint(np.ldexp(d, data_bits - 3)).astype(np.int64), log_t)
+            sent = holder.encrypt_words(words)
+            masked, own = evaluator.multiply(kept if warm else integers(), sent)
             sizes["bytes"] = sent.nbytes + masked.nbytes
             sizes["key_bytes"] = len(holder.public_key)
-            shift = np.uint64(64 - own.modulus_bits)
-            total = ((own.values + theirs.values) << shift).view(np.int64) >> shift.astype(np.int64)
-            return np.ldexp(total.astype(np.float64), -own.scale_bits)
+            return (own + holder.share(masked)).signed(bits + data_bits - 6)
 
         return run
 
@@ -127,13 +124,13 @@ def _embeddings(threads: int) -> Work:
         tiles = Tiles(plan, secret.arithmetic, np.ascontiguousarray(W.T))
 
         def run() -> np.ndarray:
-            up = exchange.upload(plan, secret, columns)
+            words = Words.of(columns.reshape(-1), plan.modulus_bits)
+            up = exchange.upload(plan.tile, secret, words, columns.shape)
             down, own = exchange.answer(tiles, public, up)
-            theirs = masking.open_returned(plan, secret, down)
+            theirs = masking.open_share(plan, secret, down)
             sizes["bytes"] = up.nbytes + down.nbytes
             sizes["key_bytes"] = len(public.packed)
-            shift = np.uint64(64 - plan.modulus_bits)
-            return ((own + theirs) << shift).view(np.int64) >> shift.astype(np.int64)
+            return (own + theirs).signed().reshape(outer, batch)
 
         return run
 

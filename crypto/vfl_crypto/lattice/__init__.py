@@ -1,5 +1,6 @@
 """Coefficient-packed RLWE: exact encrypted matrix products."""
 
 from vfl_crypto.lattice.scheme import LatticeKeyHolder, LatticeScheme
+from vfl_crypto.lattice.shares import levels_for
 
-__all__ = ["LatticeKeyHolder", "LatticeScheme"]
+__all__ = ["LatticeKeyHolder", "LatticeScheme", "levels_for"]

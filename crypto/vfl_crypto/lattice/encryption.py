@@ -23,12 +23,19 @@ def encrypt_seeded(
     secret: SecretKey, messages: NDArray[np.uint64], bits: int
 ) -> tuple[bytes, NDArray[np.uint64]]:
     """Messages (count, N) modulo 2^bits -> seed of a, and b = -a s + e + m (count, primes, N)."""
+    arithmetic = secret.arithmetic
+    return encrypt_scaled(secret, arithmetic.rns.scale_up(messages, bits, arithmetic.threads))
+
+
+def encrypt_scaled(
+    secret: SecretKey, scaled: NDArray[np.uint64]
+) -> tuple[bytes, NDArray[np.uint64]]:
+    """`encrypt_seeded` of messages that are scaled already: (count, primes, N) modulo Q."""
     arithmetic, seed = secret.arithmetic, fresh_seed()
-    ring, threads, count = arithmetic.ring, arithmetic.threads, len(messages)
+    ring, threads, count = arithmetic.ring, arithmetic.threads, len(scaled)
     masks = ring.convolve(arithmetic.uniform(seed, count), secret.ntt[None], threads)[:, 0]
     error = ring.lift(arithmetic.errors(fresh_seed(), count), threads)
-    b = ring.add(error, arithmetic.rns.scale_up(messages, bits, threads), threads)
-    return seed, ring.subtract(b, masks, threads)
+    return seed, ring.subtract(ring.add(error, scaled, threads), masks, threads)
 
 
 def expand_seeded(arithmetic: Arithmetic, seed: bytes, b: NDArray[np.uint64]) -> NDArray[np.uint64]:

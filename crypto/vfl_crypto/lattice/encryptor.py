@@ -14,7 +14,7 @@ from vfl_crypto.lattice import bodies, masking
 from vfl_crypto.lattice.bodies import Kind
 from vfl_crypto.lattice.encryption import encrypt_public, encrypt_seeded, expand_seeded
 from vfl_crypto.lattice.product import TileBudget, Tiles, evaluate
-from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo, Share
+from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo
 from vfl_crypto.security import SECURITY_BITS
 
 if TYPE_CHECKING:
@@ -92,20 +92,13 @@ class LatticeEncryptor:
         """Drop the secret key, if it has it: encrypts under the public key from now on."""
         self._secret = None
 
-    def mask(self, product: Ciphertext) -> tuple[Ciphertext, Share]:
-        """A product as two shares: a ciphertext that may leave, and this side's. See `masking`."""
-        rows, plan, polys = self._product(product)
-        sent, share = masking.mask(plan, self._public, polys)
-        masked = self._wrap_sums(Kind.MASKED, rows, plan.rows, sent, fresh=True)
-        return masked, Share(share[:, 0], plan.modulus_bits, product.scale_bits)
-
     def rows(self, ciphertext: Ciphertext) -> NDArray[np.uint64]:
         """Ciphertexts (blocks, 2, primes, N) of an encrypted vector.
 
         Raises `KeyMismatchError` for another key, scale or number of terms, `WireError` for bytes
         that are not residues.
         """
-        kind, _, payload = self.check(ciphertext)
+        kind, _, _, payload = self.check(ciphertext)
         if kind not in bodies.ROWS:
             raise KeyMismatchError("a product is not an encrypted vector")
         arithmetic = self._arithmetic
@@ -123,24 +116,28 @@ class LatticeEncryptor:
             raise WireError("a ciphertext without randomness: damaged or forged")
         return polys
 
-    def check(self, ciphertext: Ciphertext) -> tuple[Kind, int, NDArray[np.uint8]]:
-        """Kind, rows and payload of a ciphertext of this key; its payload is not looked at."""
+    def check(self, ciphertext: Ciphertext) -> bodies.Body:
+        """The body of a ciphertext of this key; its payload is not looked at."""
         if ciphertext.scheme != "lattice" or ciphertext.key_id != self._public.key_id:
             raise KeyMismatchError(
                 f"a {ciphertext.scheme} ciphertext under key {ciphertext.key_id[:8]} does not "
                 f"belong to lattice key {self._public.key_id[:8]}; use the current public key"
             )
         self._require_terms(ciphertext.terms)
-        kind, rows, payload = bodies.split(ciphertext.body)
-        rows_kind = kind in bodies.ROWS
+        body = bodies.split(ciphertext.body)
+        rows_kind = body.kind in bodies.ROWS
         scale = self.formats.data.fraction_bits if rows_kind else self.formats.sums_scale
+        if body.kind in bodies.SHARED:
+            raise KeyMismatchError(
+                "a ciphertext of shared integers belongs to the faces of sharing"
+            )
         if ciphertext.layout != ("rows" if rows_kind else "sums") or ciphertext.scale_bits != scale:
             raise KeyMismatchError(
                 f"no lattice ciphertext has {ciphertext.layout} at scale 2^{ciphertext.scale_bits}"
             )
         if ciphertext.count < 1:
             raise WireError("a ciphertext of no values")
-        return kind, rows, payload
+        return body
 
     def product_polys(self, payload: NDArray[np.uint8], plan: Plan) -> NDArray[np.uint64]:
         """Ciphertexts (results, 2, primes, N) of a product. Raises `WireError`."""
@@ -153,9 +150,9 @@ class LatticeEncryptor:
         return polys
 
     def _product(self, ciphertext: Ciphertext) -> tuple[int, Plan, NDArray[np.uint64]]:
-        kind, rows, payload = self.check(ciphertext)
+        kind, rows, _, payload = self.check(ciphertext)
         if kind is not Kind.PRODUCT:
-            raise KeyMismatchError("only a product made here can be masked or added to")
+            raise KeyMismatchError("only a product made here can be added to")
         plan = self.formats.plan(rows, ciphertext.count)
         return rows, plan, self.product_polys(payload, plan)
 

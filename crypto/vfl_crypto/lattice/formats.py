@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from vfl_crypto.lattice.parameters import ParameterSet
 
 
+def vector_tile(n: int, count: int) -> Tile:
+    """Of an encrypted vector (count,): as long as it fits, the rest for plain rows."""
+    inner = min(n, 1 << (count - 1).bit_length())
+    return Tile(n, n // inner, inner, 1)
+
+
 class Formats:
     """Fixed point and plans: what both faces derive from public sizes alone.
 
@@ -37,10 +43,8 @@ class Formats:
         return self.data.fraction_bits + self.plain.fraction_bits
 
     def tile(self, rows: int) -> Tile:
-        """Of an encrypted vector (rows,): as long as it fits, the rest for plain rows."""
-        n = self.parameters.n
-        inner = min(n, 1 << (rows - 1).bit_length())
-        return Tile(n, n // inner, inner, 1)
+        """Of an encrypted vector (rows,)."""
+        return vector_tile(self.parameters.n, rows)
 
     def modulus_bits(self, rows: int) -> int:
         """log2 t for sums over `rows`. Raises `EncodingOverflowError` for too many rows."""

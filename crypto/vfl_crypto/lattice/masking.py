@@ -19,7 +19,7 @@ B = 4096, f = 300 (`tests/crypto/test_lattice_masking.py`), and never by more.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from vfl_crypto.errors import WireError
 from vfl_crypto.lattice import noise
 from vfl_crypto.lattice.arithmetic import fresh_seed
 from vfl_crypto.lattice.encryption import encrypt_zero, times_secret
+from vfl_crypto.words import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,21 +36,26 @@ if TYPE_CHECKING:
     from vfl_crypto.lattice.keys import PublicKey, SecretKey
     from vfl_crypto.lattice.plan import Plan
 
+DROPPED_BITS: Final = 16
+OPENINGS_PER_BIT: Final = 6
+"""Openings at full length from which an evaluator learns one bit of the key, at the least.
+
+1 / (2.606 std / Delta), 2.606 being the integral of a carry's entropy over its threshold: 13 for
+the rounding of c1 in the compact set, 9.2 in the wide one, 6.5 for the tightest plan accepted.
+"""
+
 
 def mask(
     plan: Plan, public: PublicKey, product: NDArray[np.uint64]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+) -> tuple[NDArray[np.uint8], Words]:
     """A packed product -> bytes for the key holder, and the evaluator's share.
 
-    The share is (rows, columns) modulo 2^modulus_bits. New randomness at every call: a retry calls
-    again or sends the same bytes, nothing in between.
+    The share is (rows * columns,) modulo 2^modulus_bits. New randomness at every call: a retry
+    calls again or sends the same bytes, nothing in between.
     """
     arithmetic = public.arithmetic
     pad = arithmetic.uniform(fresh_seed(), 1, length=plan.rows * plan.columns)[0]
-    share = -arithmetic.rns.scale_down(pad, plan.modulus_bits, arithmetic.threads)
-    share &= np.uint64((1 << plan.modulus_bits) - 1)
-    sent = _departing(plan, public, product, pad)
-    return sent, share.reshape(plan.rows, plan.columns)
+    return _departing(plan, public, product, pad), -_words(arithmetic, pad, plan.modulus_bits)
 
 
 def flood(
@@ -71,11 +77,24 @@ def flood(
     return _departing(plan, public, product, covering)
 
 
-def open_returned(plan: Plan, secret: SecretKey, sent: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """What the key holder reads: (rows, columns) modulo 2^modulus_bits.
+def open_share(plan: Plan, secret: SecretKey, sent: NDArray[np.uint8]) -> Words:
+    """The key holder's share (rows * columns,) after `mask`; raises as `open_returned`."""
+    phase = _returned_phase(plan, secret, sent)
+    return _words(secret.arithmetic, phase, plan.modulus_bits)
 
-    A share after `mask`, the values after `flood`. Raises `WireError` for bytes that neither wrote.
+
+def open_returned(plan: Plan, secret: SecretKey, sent: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """The values (rows, columns) modulo 2^modulus_bits after `flood`, up to 64 bits.
+
+    Raises `WireError` for bytes that neither `mask` nor `flood` wrote.
     """
+    phase, arithmetic = _returned_phase(plan, secret, sent), secret.arithmetic
+    opened = arithmetic.rns.scale_down(phase, plan.modulus_bits, arithmetic.threads)
+    return opened.reshape(plan.rows, plan.columns)
+
+
+def _returned_phase(plan: Plan, secret: SecretKey, sent: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """c0 + c1 s where there is a result: (primes, values)."""
     arithmetic, p, bits = secret.arithmetic, plan.parameters, plan.modulus_bits
     c1_bytes = _bytes(p.n, bits + noise.C1_BITS)
     if sent.dtype != np.uint8 or sent.shape != (returned_bytes(plan),):
@@ -91,9 +110,7 @@ def open_returned(plan: Plan, secret: SecretKey, sent: NDArray[np.uint8]) -> NDA
         )
     except ValueError as error:
         raise WireError(f"damaged lattice bytes: {error}") from error
-    phase = _gathered(plan, arithmetic, times_secret(secret, c1), c0)
-    opened = arithmetic.rns.scale_down(phase, bits, arithmetic.threads)
-    return opened.reshape(plan.rows, plan.columns)
+    return _gathered(plan, arithmetic, times_secret(secret, c1), c0)
 
 
 def returned_bytes(plan: Plan) -> int:
@@ -128,6 +145,12 @@ def _gathered(
     ciphertext, coefficient = plan.places
     start = (ciphertext * polys[0].size + coefficient).reshape(-1)
     return arithmetic.rns.gather_add(polys, start, plus, arithmetic.threads)
+
+
+def _words(arithmetic: Arithmetic, x: NDArray[np.uint64], bits: int) -> Words:
+    """round(2^bits x / Q) modulo 2^bits of x (primes, values)."""
+    stream = arithmetic.rns.compress(x, bits, arithmetic.threads)
+    return Words.unpacked(stream, x.shape[1], bits)
 
 
 def _bytes(count: int, bits: int) -> int:

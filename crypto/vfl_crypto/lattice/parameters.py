@@ -66,6 +66,6 @@ WIDE: Final = ParameterSet(
     (562949952847873, 562949952798721, 562949952700417),
     562949952274433,
 )
-"""18-bit matrices, shares modulo 2^64; room to flood results that one key holder may read."""
+"""26-bit matrices, shares modulo 2^96; or room to flood results that one key holder may read."""
 
 SETS: Final = {s.name: s for s in (COMPACT, WIDE)}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vfl_crypto.lattice.parameters import ParameterSet
 
-MAX_MODULUS_BITS: Final = 64
+MAX_MODULUS_BITS: Final = 96
 FLOOD_BITS: Final = 40
 """A flooded value hides the noise under it up to a statistical distance of 2^-40; so all that a key
 may open hide it up to 2^-21."""

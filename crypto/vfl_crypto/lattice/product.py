@@ -65,18 +65,18 @@ class TileBudget:
 
 
 class Tiles:
-    """A plain matrix (rows, inner) as the factors of a plan, NTT form, kept within a budget.
+    """A plain matrix (rows, inner) of integers as the factors of a plan, kept within a budget.
 
     Factor (s, kappa) is sum_b X^(2^(l-h) b) sigma_kappa(p_b) over the 2^h row blocks b of subtree
-    s. Raises `EncodingOverflowError` for an entry outside the plan's bits, `KeyMismatchError` for
-    another shape.
+    s, in NTT form. Raises `EncodingOverflowError` for an entry outside the plan's bits,
+    `KeyMismatchError` for another shape.
     """
 
     def __init__(
         self,
         plan: Plan,
         arithmetic: Arithmetic,
-        matrix: NDArray[np.int64],
+        matrix: NDArray[np.int64] | NDArray[np.float64],
         budget: TileBudget | None = None,
     ) -> None:
         if matrix.shape != (plan.rows, plan.inner):
@@ -113,7 +113,7 @@ class Tiles:
     def _transformed(self, start: int, stop: int) -> NDArray[np.uint64]:
         plan, arithmetic = self.plan, self._arithmetic
         each = plan.images * plan.tile.rows
-        part = self.matrix[start * each : stop * each]
+        part = self.matrix[start * each : stop * each].astype(np.int64)
         polys = plan.tile.encode_plain(part)  # (row blocks, inner blocks, N)
         missing = (stop - start) * plan.images - len(polys)
         if missing:
@@ -150,7 +150,8 @@ def evaluate(public: PublicKey, tiles: Tiles, c: NDArray[np.uint64]) -> NDArray[
         )
     if plan.tile.columns == p.n:  # one coefficient in each plain polynomial: no transform at all
         flat = c.reshape(plan.inner_blocks, -1, *shape[3:])
-        sums = arithmetic.ring.gemm(tiles.matrix, flat, arithmetic.threads)
+        weights = np.ascontiguousarray(tiles.matrix, dtype=np.int64)
+        sums = arithmetic.ring.gemm(weights, flat, arithmetic.threads)
         return _by_column(sums, plan)
     factors = _images(public, plan, c)
     nodes = [

@@ -5,7 +5,7 @@ quantised factors as long as the declared ranges hold, which both faces check. F
 wide set: |d| < 64 in steps of 2^-17, |x| < 256 in steps of 2^-10, sums over up to 2^17 rows.
 
 **Departure.** `encrypt(v, onto=rows)` adds an encryption under the public key. `encrypt(v,
-onto=product)` floods, `mask` shares; see `masking`.
+onto=product)` floods; see `masking`. Products that become shares have faces of their own: `shares`.
 
 **Opening.** A rounded decryption still depends on the secret: the carry of the last bit compares
 the noise with a border that the evaluator may know. So an opening drops low bits, 16 of them, and
@@ -24,7 +24,6 @@ from vfl_crypto.errors import (
     CryptoError,
     InsecureParametersError,
     KeyMismatchError,
-    ReleaseError,
 )
 from vfl_crypto.fixedpoint import FixedPoint
 from vfl_crypto.lattice import masking
@@ -34,10 +33,12 @@ from vfl_crypto.lattice.encryption import decrypt
 from vfl_crypto.lattice.encryptor import Kept, LatticeEncryptor
 from vfl_crypto.lattice.formats import Formats
 from vfl_crypto.lattice.keys import PublicKey, SecretKey
+from vfl_crypto.lattice.masking import DROPPED_BITS, OPENINGS_PER_BIT
 from vfl_crypto.lattice.parameters import WIDE, ParameterSet
 from vfl_crypto.lattice.plan import PACK_LEVELS, Plan
 from vfl_crypto.lattice.product import DEFAULT_BUDGET_BYTES, TileBudget
-from vfl_crypto.linear import Share
+from vfl_crypto.lattice.shares import Kept as KeptIntegers
+from vfl_crypto.lattice.shares import LatticeShareEvaluator, LatticeShareHolder
 from vfl_crypto.release import Decrypted, Door, Releasing
 
 if TYPE_CHECKING:
@@ -47,13 +48,6 @@ if TYPE_CHECKING:
 
 DATA: Final = FixedPoint(integer_bits=6, fraction_bits=17)
 PLAIN: Final = FixedPoint(integer_bits=8, fraction_bits=10)
-DROPPED_BITS: Final = 16
-OPENINGS_PER_BIT: Final = 6
-"""Openings at full length from which an evaluator learns one bit of the key, at the least.
-
-1 / (2.606 std / Delta), 2.606 being the integral of a carry's entropy over its threshold: 13 for
-the rounding of c1 in the compact set, 9.2 in the wide one, 6.5 for the tightest plan accepted.
-"""
 TERMS: Final = 16
 
 
@@ -84,13 +78,11 @@ class LatticeKeyHolder(Releasing):
     def decrypt(self, ciphertext: Ciphertext) -> Decrypted:
         """See `linear.KeyHolder`; at least 16 low bits are dropped when it is released.
 
-        Raises as `LatticeEncryptor.rows`, and `ReleaseError` for a masked product: that is a share.
+        Raises as `LatticeEncryptor.rows`.
         """
         secret = self._require_secret()
-        kind, rows, payload = self._encryptor.check(ciphertext)
+        kind, rows, _, payload = self._encryptor.check(ciphertext)
         count = ciphertext.count
-        if kind is Kind.MASKED:
-            raise ReleaseError("a masked product decrypts to a share; use share()")
         if kind in ROWS:
             bits = self._formats.modulus_bits(count)
             inner = self._formats.tile(count).inner
@@ -108,36 +100,6 @@ class LatticeKeyHolder(Releasing):
         scale = ciphertext.scale_bits
         values = np.ldexp(_signed(integers, bits).astype(np.float64), -scale)
         return Decrypted(values, quantum=2.0 ** (DROPPED_BITS - scale))
-
-    def share(self, ciphertext: Ciphertext) -> Share:
-        """The key holder's share of a masked product: uniform by itself."""
-        secret = self._require_secret()
-        kind, rows, payload = self._encryptor.check(ciphertext)
-        if kind is not Kind.MASKED:
-            raise KeyMismatchError("only a masked product has a share; decrypt() opens others")
-        plan = self._formats.plan(rows, ciphertext.count)
-        values = masking.open_returned(plan, secret, payload)[:, 0]
-        return Share(values, plan.modulus_bits, ciphertext.scale_bits)
-
-    def open_share(self, share: Share, dropped_bits: int = DROPPED_BITS) -> Share:
-        """A share for the other side, its low bits gone and counted; see the module.
-
-        Rounded up or down at random, in proportion, so that a carry tells as little whatever the
-        pad was. (A party that makes up whole ciphertexts needs no carries: SECURITY.md.)
-
-        Raises `ReleaseError` for fewer than 12 dropped bits, `ReleaseBudgetError` past the budget.
-        """
-        if not 12 <= dropped_bits < share.modulus_bits:
-            raise ReleaseError(
-                f"asked to drop {dropped_bits} low bits of a share; drop 12 or more, or the "
-                "carries show the secret key"
-            )
-        each = 1 << max(0, DROPPED_BITS - dropped_bits)
-        self._door.count(len(share.values) * each)
-        low = np.uint64((1 << dropped_bits) - 1)
-        dither = np.frombuffer(os.urandom(8 * len(share.values)), dtype=np.uint64) & low
-        modulus = np.uint64((1 << share.modulus_bits) - 1)
-        return Share((share.values + dither) & modulus & ~low, share.modulus_bits, share.scale_bits)
 
     def close(self) -> None:
         self._secret = None
@@ -178,7 +140,8 @@ class LatticeScheme:
         self._formats = Formats(parameters, data, plain, terms)
         self._threads = threads or os.cpu_count() or 1
         self._levels = levels
-        self._kept = _no_tiles()
+        self._kept: Kept = weakref.WeakKeyDictionary()
+        self._kept_integers: KeptIntegers = weakref.WeakKeyDictionary()
         self._budget = TileBudget(tile_budget)
 
     def plan(self, rows: int, columns: int) -> Plan:
@@ -190,8 +153,9 @@ class LatticeScheme:
 
     def generate(self) -> LatticeKeyHolder:
         """A new key pair from the operating system's randomness."""
-        secret = SecretKey(Arithmetic(self._formats.parameters, self._threads))
-        return LatticeKeyHolder(self._formats, secret, self._levels, self._kept, self._budget)
+        return LatticeKeyHolder(
+            self._formats, self._secret(), self._levels, self._kept, self._budget
+        )
 
     def encryptor(self, public_key: bytes) -> LatticeEncryptor:
         """Read a public key.
@@ -199,20 +163,32 @@ class LatticeScheme:
         Raises `KeyMismatchError` for other parameters than this scheme's, `WireError` for malformed
         bytes.
         """
+        public = self._public(public_key)
+        return LatticeEncryptor(self._formats, public, self._kept, self._budget)
+
+    def share_holder(self) -> LatticeShareHolder:
+        """See `sharing.SharingScheme`; `data` and `plain` are of no use to integers."""
+        return LatticeShareHolder(self._secret(), self._levels, self._kept_integers, self._budget)
+
+    def evaluator(self, public_key: bytes) -> LatticeShareEvaluator:
+        """See `sharing.SharingScheme`; raises as `encryptor`."""
+        public = self._public(public_key)
+        return LatticeShareEvaluator(public, self._kept_integers, self._budget)
+
+    def _secret(self) -> SecretKey:
+        return SecretKey(Arithmetic(self._formats.parameters, self._threads))
+
+    def _public(self, public_key: bytes) -> PublicKey:
         public = PublicKey.from_bytes(public_key, self._threads)
         if public.arithmetic.parameters != self._formats.parameters:
             raise KeyMismatchError(
                 f"the public key is of the {public.arithmetic.parameters.name} set and this side "
                 f"uses {self._formats.parameters.name}; both sides must agree"
             )
-        return LatticeEncryptor(self._formats, public, self._kept, self._budget)
+        return public
 
 
 def _signed(integers: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
     """Residues modulo 2^bits -> integers in [-2^(bits - 1), 2^(bits - 1))."""
     shift = 64 - bits
     return (integers << np.uint64(shift)).view(np.int64) >> np.int64(shift)
-
-
-def _no_tiles() -> Kept:
-    return weakref.WeakKeyDictionary()

@@ -77,8 +77,8 @@ class MockEncryptor:
         bits = modulus_bits(ciphertext, kind)
         if ciphertext.scheme != "mock" or ciphertext.key_id != self._key_id:
             raise KeyMismatchError("the ciphertext belongs to another key; use the current one")
-        if ciphertext.scale_bits != 0 or len(ciphertext.body) != ciphertext.count:
-            raise KeyMismatchError("not a ciphertext of the mock: its scale or shape is another")
+        if len(ciphertext.body) != ciphertext.count:
+            raise KeyMismatchError("not a ciphertext of the mock: its shape is another")
         return Words(np.asarray(ciphertext.body), bits)
 
     def wrap(self, words: Words, layout: str) -> Ciphertext:
@@ -139,8 +139,9 @@ class MockKeyHolder(Releasing):
 
     def open_share(self, share: Words, dropped_bits: int) -> Words:
         """See `sharing.ShareHolder`."""
+        opened = rounded_at_random(share, dropped_bits)
         self._door.count(len(share))
-        return rounded_at_random(share, dropped_bits)
+        return opened
 
     def close(self) -> None:
         self._open = False

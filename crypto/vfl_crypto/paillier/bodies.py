@@ -1,7 +1,7 @@
 """Paillier ciphertexts as arrays: reals as integers modulo n, and what a well-formed body is.
 
 body: uint64 (rows, limbs), the integers modulo n^2 in little-endian limbs; a row for each value or,
-in layout "packed-S", for as many as slots of S bits hold.
+in layout "packed-S", for as many as slots of S bits hold (masked products: see `shares`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,21 @@ def decode_integers(integers: list[int], scale_bits: int) -> NDArray[np.float64]
 
 
 def check_body(ciphertext: Ciphertext, scheme: str, key: PublicKey) -> NDArray[np.uint64]:
-    """The rows of a well-formed ciphertext of this key.
+    """The rows of a well-formed ciphertext of this key: of values, of sums, or packed.
+
+    Raises as `check_rows`, and `KeyMismatchError` for another layout.
+    """
+    slots = Slots.of_layout(ciphertext.layout, key.bits)
+    if slots is None and ciphertext.layout not in ("rows", "sums"):
+        raise KeyMismatchError(f"{ciphertext.layout[:32]!r} is no layout of values")
+    rows = ciphertext.count if slots is None else slots.rows(ciphertext.count)
+    return check_rows(ciphertext, key, rows, scheme)
+
+
+def check_rows(
+    ciphertext: Ciphertext, key: PublicKey, count: int, scheme: str = "paillier"
+) -> NDArray[np.uint64]:
+    """The `count` rows of a ciphertext of this key.
 
     Raises `KeyMismatchError` for another scheme or key, `WireError` for another dtype, shape or
     scale, or a row outside (0, n^2).
@@ -52,9 +66,7 @@ def check_body(ciphertext: Ciphertext, scheme: str, key: PublicKey) -> NDArray[n
             f"a {ciphertext.scheme} ciphertext under key {ciphertext.key_id} does not belong to "
             f"{scheme} key {key.key_id}; send the current public key"
         )
-    body = ciphertext.body
-    slots = Slots.of_layout(ciphertext.layout, key.bits)
-    shape = (ciphertext.count if slots is None else slots.rows(ciphertext.count), key.limbs)
+    body, shape = ciphertext.body, (count, key.limbs)
     if body.dtype != np.uint64 or body.shape != shape:
         raise WireError(
             f"a ciphertext of {ciphertext.count} values is uint64 {shape}, "

@@ -22,16 +22,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vfl_crypto.errors import EncodingOverflowError, KeyMismatchError
-from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo, Share
-from vfl_crypto.paillier import sharing
+from vfl_crypto.linear import Ciphertext, Matrix, SchemeInfo
 from vfl_crypto.paillier.bodies import MAX_TERMS, check_body, encode_integers
-from vfl_crypto.paillier.limbs import to_limbs
 from vfl_crypto.paillier.packing import Slots
 from vfl_crypto.paillier.pool import RandomnessPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from vfl_crypto.fixedpoint import FixedPoint
@@ -70,20 +66,19 @@ class PaillierEncryptor:
         """See `linear.Encryptor.encrypt`."""
         values = _vector(values)
         if onto is None:
-            factors = self._factors(self._data.encode(values).tolist())
-            blinded = self._blind(factors, self._blinding.short)
+            factors = self._products.plain(self._data.encode(values).tolist())
+            blinded = self._products.blind(factors, self._blinding.short)
             return self._wrap(blinded, self._data.fraction_bits, "rows", len(values), fresh=True)
         body = self._rows(onto)
-        sharing.require_masked(onto.layout, masked=False)
         if onto.count != len(values):
             raise KeyMismatchError(f"{len(values)} values onto a ciphertext of {onto.count}")
         integers = encode_integers(values, onto.scale_bits)
         terms = self._terms(onto, self._terms_of(integers, onto.scale_bits))
         slots = Slots.of_layout(onto.layout, self._key.bits)
-        factors = self._factors(integers if slots is None else slots.join(integers))
+        factors = self._products.plain(integers if slots is None else slots.join(integers))
         # A sum of encryptions holds nothing of ours but the plaintext; a product holds the matrix.
         fresh = self._blinding.short if onto.layout == "rows" else self._blinding.full
-        blinded = self._blind(self._products.multiply(body, factors), fresh)
+        blinded = self._products.blind(self._products.multiply(body, factors), fresh)
         return self._wrap(blinded, onto.scale_bits, onto.layout, onto.count, terms, fresh=True)
 
     def encrypt_packed(self, values: NDArray[np.float64], additions: int = 0) -> Ciphertext:
@@ -94,7 +89,9 @@ class PaillierEncryptor:
         integers = self._data.encode(_vector(values)).tolist()
         scale_bits = self._data.fraction_bits
         slots = Slots.for_sums(self._unit_bits(scale_bits), additions + 1, self._key.bits)
-        blinded = self._blind(self._factors(slots.join(integers)), self._blinding.short)
+        blinded = self._products.blind(
+            self._products.plain(slots.join(integers)), self._blinding.short
+        )
         return self._wrap(blinded, scale_bits, slots.layout, len(integers), fresh=True)
 
     def pack(self, ciphertext: Ciphertext, additions: int = 1) -> Ciphertext:
@@ -123,34 +120,6 @@ class PaillierEncryptor:
             ciphertext.terms,
         )
 
-    def mask(self, product: Ciphertext) -> tuple[Ciphertext, Share]:
-        """A product as two shares: a ciphertext that may leave, and this side's. See `sharing`.
-
-        New randomness at every call. Raises `EncodingOverflowError` where no bound is known.
-        """
-        body = self._rows(product)
-        if product.layout != "sums":
-            raise KeyMismatchError(f"only a product can be masked, not {product.layout}")
-        bits = self.value_bits(product)
-        integers = sharing.masks(product.count, bits)
-        slots = sharing.slots(bits, self._key.bits)
-        body = self._products.multiply(
-            self._products.pack(body, slots), self._factors(slots.join(integers))
-        )
-        masked = self._wrap(
-            self._blind(body, self._blinding.full),
-            product.scale_bits,
-            slots.layout,
-            product.count,
-            product.terms,
-            fresh=True,
-        )
-        return masked, sharing.negative(sharing.to_share(integers, bits, product.scale_bits))
-
-    def value_bits(self, ciphertext: Ciphertext) -> int:
-        """B, so that |v| <= 2^B for every value as an integer; see `sharing.value_bits`."""
-        return sharing.value_bits(self._unit_bits(ciphertext.scale_bits), ciphertext)
-
     def close(self) -> None:
         """Ends the threads of a pool, where there is one."""
         if isinstance(self._blinding, RandomnessPool):
@@ -168,7 +137,6 @@ class PaillierEncryptor:
                 f"cannot add {left.count} {left.layout} at scale 2^{left.scale_bits} and "
                 f"{right.count} {right.layout} at scale 2^{right.scale_bits}"
             )
-        sharing.require_masked(left.layout, masked=False)
         terms = self._terms(left, right.terms)
         body = self._products.multiply(*rows)
         return self._wrap(body, left.scale_bits, left.layout, left.count, terms)
@@ -190,18 +158,8 @@ class PaillierEncryptor:
         sums = self._products.columns(body, integers)
         return self._wrap(sums, scale_bits, "sums", len(sums), terms)
 
-    def _factors(self, integers: list[int]) -> NDArray[np.uint64]:
-        """1 + m n modulo n^2: the encryptions without randomness."""
-        n = self._key.n
-        return to_limbs((1 + m % n * n for m in integers), self._key.limbs)
-
     def _rows(self, ciphertext: Ciphertext) -> NDArray[np.uint64]:
         return check_body(ciphertext, "paillier", self._key)
-
-    def _blind(
-        self, factors: NDArray[np.uint64], fresh: Callable[[int, int], NDArray[np.uint64]]
-    ) -> NDArray[np.uint64]:
-        return self._products.multiply(factors, fresh(len(factors), self._products.threads))
 
     def _unit_bits(self, scale_bits: int) -> int:
         """Bits of one term at this scale: a value, or a value times an entry of a matrix.

@@ -16,8 +16,6 @@ from vfl_crypto.errors import CryptoError, EncodingOverflowError, WireError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_KINDS = ("packed", "masked")
-
 
 @dataclass(frozen=True)
 class Slots:
@@ -25,15 +23,14 @@ class Slots:
 
     bits: int
     key_bits: int
-    kind: str = "packed"  # or "masked": each slot holds a value and a mask (`sharing`)
 
     @staticmethod
-    def for_sums(unit_bits: int, terms: int, key_bits: int, kind: str = "packed") -> Slots:
+    def for_sums(unit_bits: int, terms: int, key_bits: int) -> Slots:
         """Wide enough for sums of `terms` integers of at most 2^unit_bits in magnitude.
 
         Raises `EncodingOverflowError` if not even one slot fits.
         """
-        slots = Slots(unit_bits + (terms - 1).bit_length() + 2, key_bits, kind)
+        slots = Slots(unit_bits + (terms - 1).bit_length() + 2, key_bits)
         if slots.per_row < 1:
             raise EncodingOverflowError(
                 f"{terms} terms of {unit_bits} bits need a slot of {slots.bits} bits: more than a "
@@ -48,18 +45,18 @@ class Slots:
     @property
     def layout(self) -> str:
         """How a ciphertext says so."""
-        return f"{self.kind}-{self.bits}"
+        return f"packed-{self.bits}"
 
     @staticmethod
     def of_layout(layout: str, key_bits: int) -> Slots | None:
         """The slots of a packed ciphertext, None for another. Raises `WireError` for nonsense."""
         kind, dash, digits = layout.partition("-")
-        if kind not in _KINDS or not dash:
+        if kind != "packed" or not dash:
             return None
         bits = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0
         if str(bits) != digits or not 2 <= bits <= key_bits - 2:
             raise WireError(f"{layout[:32]!r} is no layout under a key of {key_bits} bits")
-        return Slots(bits, key_bits, kind)
+        return Slots(bits, key_bits)
 
     @property
     def per_row(self) -> int:

@@ -11,6 +11,8 @@ from vfl_crypto.errors import WireError
 from vfl_crypto.paillier.limbs import from_limbs, limbs_for, to_limbs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
 
     from vfl_crypto.paillier.keys import PublicKey
@@ -28,6 +30,17 @@ class Products:
     def multiply(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """a[i] b[i]."""
         return _native.modmul(a, b, self.modulus, self.threads)
+
+    def plain(self, integers: Iterable[int]) -> NDArray[np.uint64]:
+        """1 + m n modulo n^2 for each m: the encryptions without randomness."""
+        n = self._key.n
+        return to_limbs((1 + m % n * n for m in integers), self._key.limbs)
+
+    def blind(
+        self, rows: NDArray[np.uint64], fresh: Callable[[int, int], NDArray[np.uint64]]
+    ) -> NDArray[np.uint64]:
+        """Each row times new randomness, `blinding.Blinding.short` or `full`."""
+        return self.multiply(rows, fresh(len(rows), self.threads))
 
     def columns(
         self, bases: NDArray[np.uint64], exponents: NDArray[np.int64]

@@ -5,17 +5,17 @@ matrix of `rmatmul` from `plain`, and a product carries the sum of both. All int
 scheme encrypts or computes stay below 2^512 in magnitude (62 + 62 bits of fixed point, the rows
 summed, and masks), far from n / 2; a decryption outside that range is an error, never a number.
 
-What a ciphertext hides when it leaves, what timing shows, and packing: see `encryptor`.
+What a ciphertext hides when it leaves, what timing shows, and packing: see `encryptor`. Products
+that become shares have faces of their own: `shares`.
 """
 
 from __future__ import annotations
 
 import os
 
-from vfl_crypto.errors import CryptoError, KeyMismatchError
+from vfl_crypto.errors import CryptoError
 from vfl_crypto.fixedpoint import FixedPoint
-from vfl_crypto.linear import Ciphertext, Share
-from vfl_crypto.paillier import sharing
+from vfl_crypto.linear import Ciphertext
 from vfl_crypto.paillier.blinding import (
     Blinding,
     ClassicBlinding,
@@ -29,6 +29,7 @@ from vfl_crypto.paillier.packing import Slots
 from vfl_crypto.paillier.pool import RandomnessPool
 from vfl_crypto.paillier.private import PrivateKey
 from vfl_crypto.paillier.products import Products
+from vfl_crypto.paillier.shares import PaillierShareEvaluator, PaillierShareHolder
 from vfl_crypto.release import Decrypted, Door, Releasing
 
 OPENINGS_PER_KEY = 1 << 20
@@ -60,29 +61,7 @@ class PaillierKeyHolder(Releasing):
         Raises `KeyMismatchError` or `WireError` for a ciphertext that is not this key's, and
         `CryptoError` for a plaintext outside the declared range or after `close`.
         """
-        sharing.require_masked(ciphertext.layout, masked=False)
         return Decrypted(decode_integers(self._integers(ciphertext), ciphertext.scale_bits))
-
-    def share(self, ciphertext: Ciphertext) -> Share:
-        """The key holder's share of a masked product: uniform by itself, up to 2^-64."""
-        sharing.require_masked(ciphertext.layout, masked=True)
-        integers = self._integers(ciphertext)
-        bits = self._encryptor.value_bits(ciphertext)
-        slots = Slots.of_layout(ciphertext.layout, self._encryptor.key.bits)
-        if slots != sharing.slots(bits, self._encryptor.key.bits):
-            raise KeyMismatchError(
-                f"slots of layout {ciphertext.layout} do not fit a sum of {ciphertext.terms}: both "
-                "sides must use the same fixed points"
-            )
-        return sharing.to_share(integers, bits, ciphertext.scale_bits)
-
-    def open_share(self, share: Share) -> Share:
-        """A share for the other side, which then knows the values. Counted.
-
-        Raises `ReleaseBudgetError` past the budget.
-        """
-        self._door.count(len(share.values))
-        return share
 
     def _integers(self, ciphertext: Ciphertext) -> list[int]:
         """Every slot, as an integer."""
@@ -152,8 +131,30 @@ class PaillierScheme:
         """See `linear.LinearScheme.encryptor`."""
         return self._encryptor(PublicKey.from_bytes(public_key))
 
+    def share_holder(self) -> PaillierShareHolder:
+        """See `sharing.SharingScheme`; `data` and `plain` are of no use to integers."""
+        key = PrivateKey.generate(self._key_bits, classic=self._classic)
+        evaluator = self._evaluator(key.public, OwnerBlinding(key, self._window))
+        return PaillierShareHolder(key, evaluator, self._threads, OPENINGS_PER_KEY)
+
+    def evaluator(self, public_key: bytes) -> PaillierShareEvaluator:
+        """See `sharing.SharingScheme`."""
+        return self._evaluator(PublicKey.from_bytes(public_key))
+
+    def _evaluator(
+        self, key: PublicKey, owner: OwnerBlinding | None = None
+    ) -> PaillierShareEvaluator:
+        products = Products(key, self._threads)
+        return PaillierShareEvaluator(key, products, self._blinding(key, products, owner))
+
     def _encryptor(self, key: PublicKey, owner: OwnerBlinding | None = None) -> PaillierEncryptor:
         products = Products(key, self._threads)
+        blinding = self._blinding(key, products, owner)
+        return PaillierEncryptor(key, self._data, self._plain, products, blinding)
+
+    def _blinding(
+        self, key: PublicKey, products: Products, owner: OwnerBlinding | None
+    ) -> Blinding:
         blinding: Blinding
         if owner is not None:
             blinding = owner
@@ -161,6 +162,4 @@ class PaillierScheme:
             blinding = ClassicBlinding(key, products.modulus)
         else:
             blinding = DjnBlinding(key, products.modulus, self._window)
-        if self._pool:
-            blinding = RandomnessPool(blinding, self._pool)
-        return PaillierEncryptor(key, self._data, self._plain, products, blinding)
+        return RandomnessPool(blinding, self._pool) if self._pool else blinding

@@ -75,9 +75,10 @@ class Lattice:
     id_length = 64
 
     def __init__(self, units: LatticeUnits) -> None:
+        from vfl_crypto.lattice.masking import DROPPED_BITS, OPENINGS_PER_BIT
         from vfl_crypto.lattice.parameters import WIDE
         from vfl_crypto.lattice.plan import PACK_LEVELS
-        from vfl_crypto.lattice.scheme import DROPPED_BITS, OPENINGS_PER_BIT, TERMS, LatticeScheme
+        from vfl_crypto.lattice.scheme import TERMS, LatticeScheme
         from vfl_crypto.security import SECURITY_BITS
 
         self._units, self.terms = units, float(TERMS)
