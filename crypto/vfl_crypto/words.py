@@ -203,7 +203,7 @@ class IntegerMatrix:
         rows, inner = self.values.shape
         self.shape: tuple[int, int] = rows, inner
         most = 2.0 ** (bits - 1)
-        if bits > _MANTISSA - 8 or not rows or not inner:
+        if not 1 <= bits <= _MANTISSA - 8 or not rows or not inner:
             raise EncodingOverflowError(f"no matrix of {bits} bits and shape {self.shape}")
         if not -most < self.values.min() <= self.values.max() < most:
             raise EncodingOverflowError(f"an entry of the matrix is not within +-2^{bits - 1}")

@@ -36,18 +36,18 @@ def test_masks_fill_their_range_and_are_new_every_time():
 
 
 def test_the_key_holder_reads_the_product_without_a_mask_and_not_with_it(monkeypatch):
-    values = np.arange(-20.0, 21.0)
-    matrix = IntegerMatrix(np.diag(values), 8)
-    sent = HOLDER.encrypt_words(Words.of_list([1] * 41, 96))
+    values = np.arange(-200.0, 200.0)
+    matrix = IntegerMatrix(values[:, None], 9)
+    sent = HOLDER.encrypt_words(Words.of_list([1], 96))
 
     def opened() -> list[int]:
         masked, _ = EVALUATOR.multiply(matrix, sent)
         slots, _, rows = EVALUATOR.masked_rows(masked)
-        return slots.split(HOLDER._private.decrypt(rows, 2), 41)
+        return slots.split(HOLDER._private.decrypt(rows, 2), 400)
 
-    assert all(v >> 140 for v in opened())  # a mask is shorter in 2^-67 of all cases
+    assert all(v >> 140 for v in opened())  # a mask is shorter in 2^-59 of all cases
     correlation = np.corrcoef(np.array(opened(), dtype=float), values)[0, 1]
-    assert abs(correlation) < 6 / np.sqrt(41)
+    assert abs(correlation) < 6 / np.sqrt(400)
     monkeypatch.setattr(shares, "masks", lambda count, bits: [0] * count)
     assert opened() == values.tolist()
 

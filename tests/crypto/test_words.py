@@ -110,6 +110,9 @@ def test_what_does_not_fit_is_refused():
         Words.zeros(1, 8).times(1 << 31)
     with pytest.raises(EncodingOverflowError, match=r"2\^3"):
         IntegerMatrix(np.full((1, 1), 8.0), 4)
+    for bits in (0, 46):
+        with pytest.raises(EncodingOverflowError, match=f"{bits} bits"):
+            IntegerMatrix(np.zeros((1, 1)), bits)
     with pytest.raises(EncodingOverflowError, match="not an integer"):
         IntegerMatrix(np.full((1, 1), 0.5), 4)
     with pytest.raises(EncodingOverflowError, match="not within"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vfl.spec import CryptoSpec
     from vfl_crypto.linear import LinearScheme
     from vfl_crypto.sharing import SharingScheme
@@ -32,19 +35,29 @@ def make_scheme(crypto: CryptoSpec) -> LinearScheme:
     return PaillierScheme(key_bits=crypto.key_bits)
 
 
-def make_sharing_scheme(crypto: CryptoSpec) -> SharingScheme:
-    """The same, for a protocol on shares; CKKS is refused when the job is read."""
+def make_sharing_scheme(
+    crypto: CryptoSpec, shapes: Sequence[tuple[int, int]] = ()
+) -> SharingScheme:
+    """The scheme for products of these shapes; whoever makes no key need not name them.
+
+    CKKS is refused when the job is read.
+    """
     if crypto.scheme == "mock":
         from vfl_crypto.oracles.mock import MockScheme
 
         return MockScheme()
     if crypto.scheme == "lattice":
-        from vfl_crypto.lattice import LatticeScheme
+        from vfl_crypto.lattice import LatticeScheme, levels_for
 
-        return LatticeScheme()
+        return LatticeScheme(levels=levels_for(shapes), tile_budget=_memory() // 4)
     from vfl_crypto.paillier import PaillierScheme
 
     return PaillierScheme(key_bits=crypto.key_bits)
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def matrix_bits(crypto: CryptoSpec) -> int:

@@ -61,7 +61,8 @@ def levels_for(shapes: Iterable[tuple[int, int]], parameters: ParameterSet = WID
 
     For `LatticeScheme(levels=...)`: each level publishes a switching key.
     """
-    return max(share_plan(parameters, *shape, plain_bits=2, bits=2).levels for shape in shapes)
+    plans = (share_plan(parameters, *shape, plain_bits=2, bits=2) for shape in shapes)
+    return max((plan.levels for plan in plans), default=0)
 
 
 class LatticeShareEvaluator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,7 +64,7 @@ def _training(party: DataParty, data: Prepared, earlier: StoredModel | None) -> 
     early = model.early_stopping
     return SharedTraining(
         FAMILIES[type(model)],
-        make_sharing_scheme(job.cipher),
+        functools.partial(make_sharing_scheme, job.cipher),
         party.checkpoints(data.digest),
         ScoreBudget(job.accept_score_leak, earlier.scores_opened if earlier else 0),
         model.l2,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from vfl.errors import ProtocolError
+from vfl.errors import DataError, ProtocolError
 from vfl.messages import Disclosed, Public
 from vfl.models.nesterov import Advance, Retreat, Stop
 from vfl.models.whitening import OwnBlock, Whitening
@@ -36,7 +36,7 @@ from vfl.protocols.masked_sum import agree
 from vfl.protocols.shared_messages import CURVATURE, MOVES, Hello, Move, Offer, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -57,7 +57,7 @@ class SharedTraining:
     """What both roles know before they meet."""
 
     family: Family
-    scheme: SharingScheme
+    scheme: Callable[[Sequence[tuple[int, int]]], SharingScheme]  # for products of these shapes
     checkpoints: Checkpoints
     budget: ScoreBudget
     l2: float
@@ -95,6 +95,11 @@ async def passive(
     whitening = await ctx.compute("compute", Whitening.fit, X, curvature, blocks, training.l2)
     del X
     rank = whitening.columns.shape[1]
+    if not rank:
+        raise DataError(
+            f"{ctx.name}: none of its columns varies over the training rows, so there is nothing "
+            "to learn from them; leave this party out, or check its file"
+        )
     block = await ctx.compute("compute", PassiveBlock, ctx, whitening, outputs)
     await ctx.send(active, Hello(Public(checkpoints.epochs()), Public(rank)), scope=SCOPE)
     start = await ctx.receive(Start, from_=active, scope=SCOPE)
@@ -104,7 +109,7 @@ async def passive(
         ctx.name, sum(start.ranks.value), _independent(outputs), fits, rounds, is_warm
     )
     public = start.key.value.tobytes()
-    evaluator = await ctx.compute("encrypt", training.scheme.evaluator, public)
+    evaluator = await ctx.compute("encrypt", training.scheme([]).evaluator, public)
     know_key(ctx, evaluator.info)
     masker = await agree(ctx, SCOPE)
     zero = Iterate.zero(rank * outputs)
@@ -169,7 +174,8 @@ async def active(
     sizes = sum(ranks), _independent(outputs), len(tasks)
     rounds = budget.rounds(training.rounds, *sizes, is_warm)
     opened = budget.check(ctx.name, *sizes, rounds, is_warm)
-    holder = await ctx.compute("encrypt", training.scheme.share_holder)
+    shapes = [shape for rank in ranks for shape in ((rows, rank), (rank, rows + rank))]
+    holder = await ctx.compute("encrypt", training.scheme(shapes).share_holder)
     know_key(ctx, holder.evaluator.info)
     key = np.frombuffer(holder.public_key, dtype=np.uint8)
     start = Start(
