@@ -49,6 +49,17 @@ def movement(changes: list[float], tolerance: float) -> str:
         return _svg(figure)
 
 
+def likelihood(losses: list[float]) -> str:
+    """Mean negative log-likelihood of the training rows after each epoch; the start is epoch 0."""
+    with _settings("likelihood"):
+        figure, axes = _canvas(2.6)
+        axes.plot(losses, color=_COLOURS["accent"], linewidth=2, marker="o", markersize=4)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(axis="y")
+        return _svg(figure)
+
+
 def times(timings: dict[str, dict[str, float]]) -> str:
     """Seconds of each party by stage, stacked."""
     with _settings("times"):

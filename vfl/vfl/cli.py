@@ -76,12 +76,12 @@ def demo(
         Path | None, typer.Option(metavar="DIR", help="Where the parties' files are written.")
     ] = None,
     crypto: Annotated[
-        str, typer.Option(metavar="auto|lattice|paillier|ckks", help="The cipher.")
+        str, typer.Option(metavar="auto|lattice|paillier", help="The cipher.")
     ] = "auto",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the bundled job: four parties on this machine's Ray, real data, under a minute."""
+    """Run the bundled job: three parties on this machine's Ray, real data, under a minute."""
     with command(as_json=json, quiet=quiet) as screen:
         from vfl import demo as it
         from vfl import tables

@@ -20,7 +20,7 @@ from vfl.checkpoint import write_atomically
 from vfl.data.bundled import write_breast_cancer_job
 from vfl.data.table import read_table
 from vfl.errors import JobError
-from vfl.spec import load_job, role_of
+from vfl.spec import load_job
 from vfl.wording import POOLED
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vfl.spec import JobSpec
 
 FOLDER = RUNS / "demo-data"
-CIPHERS = ("auto", "lattice", "paillier", "ckks")
+CIPHERS = ("auto", "lattice", "paillier")
 
 
 def write_job(folder: Path, crypto: str) -> Path:
@@ -56,9 +56,6 @@ def story(job: JobSpec) -> tuple[list[tuple[str, str]], int]:
     """
     told, everybody = [], None
     for p in job.parties:
-        if role_of(p) == "arbiter":
-            told.append((p.name, "no data: makes the key, opens sums over all people, sees nobody"))
-            continue
         table = read_table(p.data, party=p.name, id=p.id, label=p.label)
         brings = f"{len(table.ids)} people, {len(table.names):2} columns"
         told.append((p.name, f"{brings}, and the label '{p.label}'" if p.label else brings))
@@ -71,7 +68,8 @@ def run_demo(path: Path, on_event: Callable[[Event], None]) -> Run:
     job = load_job(path)
     run = run_job(job, on_event=on_event)
     pooled = plaintext.pool(job)
-    name, value = plaintext.metric(job.model, pooled, plaintext.solver_scores(job.model, pooled))
+    scores = plaintext.scores(pooled, plaintext.solve(job.model, pooled))
+    name, value = plaintext.metric(job.model, pooled, scores)
     metrics = run.metrics | {name + POOLED: value}
     run = Run(run.folder, run.job, msgspec.structs.replace(run.result, metrics=metrics))
     write_atomically(run.folder / "result.json", run.result, "driver")

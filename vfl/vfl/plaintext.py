@@ -1,8 +1,9 @@
 """POOLED PLAINTEXT: the answer that an encrypted run must reach, from everybody's columns at once.
 
 Only `vfl verify`, the demo and benchmarks may use this, on a machine that may see every table. It
-shares the reading of files with the parties and nothing else: order, split, scaling, residual and
-optimiser are written here once more, in numpy alone, so that it can catch their mistakes.
+shares the reading of files with the parties: order, split, scaling, targets, and the residual and
+optimiser of the arbiter level are written here once more, in numpy alone, so that it can catch
+their mistakes. The steps of the shared level are those of `models.clear`, which knows of no share.
 """
 
 from __future__ import annotations
@@ -18,8 +19,15 @@ import numpy as np
 
 from vfl.data.pooled import pooled_table
 from vfl.data.table import Table, read_table
-from vfl.errors import DataError
-from vfl.spec import LogisticRegression
+from vfl.errors import DataError, JobError
+from vfl.models import clear
+from vfl.models.response import FAMILIES
+from vfl.spec import (
+    LinearRegression,
+    LogisticRegression,
+    MultinomialRegression,
+    PoissonRegression,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +43,13 @@ if TYPE_CHECKING:
 class Pooled:
     """Everybody's preprocessed columns in the order of training; the first `train` rows train.
 
-    X float64 (n, f) with each party's columns at `columns`; y (n,) as in the file.
+    X float64 (n, f) with each party's columns at `columns`; y (n,) as in the file, or the place of
+    its class; weight (n,) as in the file.
     """
 
     X: Vector
     y: Vector
+    weight: Vector
     columns: dict[str, slice]
     train: int
 
@@ -55,14 +65,16 @@ def pool(job: JobSpec) -> Pooled:
         read_table(
             p.data, party=p.name, id=p.id, label=p.label, columns=p.columns, drop=p.drop,
             categorical=(p.one_hot.columns or "text") if p.one_hot else (),
+            weight=p.weight, classes=isinstance(job.model, MultinomialRegression),
         )
         for p in parties
     ]  # fmt: skip
     X, y, _ = pooled_table(tables)
+    weight = _row_weights(tables)
     order = _order(tables, job.seed)
-    X, y = X[order], y[order]
+    X, y, weight = X[order], y[order], weight[order]
     train = len(y) - round(len(y) * job.test_fraction)
-    edges = _edges(train, job.model)
+    edges = _edges(train, job.model) if job.security == "arbiter" else [0, train]
     parts, columns, begin, end = [], {}, 0, 0
     for party, table in zip(parties, tables, strict=True):
         own = X[:, begin : begin + len(table.names)]
@@ -72,11 +84,59 @@ def pool(job: JobSpec) -> Pooled:
         parts.append(_preprocessed(own, party, train))
         columns[party.name] = slice(end, end + own.shape[1])
         end += own.shape[1]
-    return Pooled(np.hstack(parts), y, columns, train)
+    return Pooled(np.hstack(parts), y, weight, columns, train)
 
 
-def train(model: ModelSpec, pooled: Pooled) -> Vector:
-    """The job's own algorithm in the clear: theta (f + 1,), the intercept last (0 without one).
+def train(job: JobSpec, pooled: Pooled, rounds: int) -> Vector:
+    """The job's own algorithm in the clear: theta (f + 1, k), intercepts last, 0 without one.
+
+    `rounds` are the steps that the run took, under the shared level.
+    """
+    if job.security == "arbiter":
+        return _coordinated(job.model, pooled)[:, None]
+    n, active = pooled.train, pooled.columns[job.roster.active]
+    target, weight = _targets(job.model, pooled), _weights(job.model, pooled)
+    fitted = clear.fit_blocks(
+        [pooled.X[:n, pooled.columns[name]] for name in job.roster.passives],
+        pooled.X[:n, active], target, weight, FAMILIES[type(job.model)],
+        l2=job.model.l2, intercept=job.model.intercept, rounds=rounds, tolerance=0.0,
+    )  # fmt: skip
+    theta = np.zeros((pooled.X.shape[1] + 1, target.shape[1]))
+    theta[active], theta[-1] = fitted.own, fitted.intercept
+    for name, weights in zip(job.roster.passives, fitted.blocks, strict=True):
+        theta[pooled.columns[name]] = weights
+    return theta
+
+
+def _targets(model: ModelSpec, pooled: Pooled) -> Vector:
+    """(n, k) of the training rows."""
+    y = pooled.y[: pooled.train]
+    if isinstance(model, LogisticRegression):
+        return np.asarray(y == y.max(), dtype=np.float64)[:, None]
+    if isinstance(model, MultinomialRegression):
+        return np.asarray(y[:, None] == np.unique(y), dtype=np.float64)
+    if isinstance(model, PoissonRegression):
+        return y[:, None]
+    return np.asarray((y - y.mean()) / y.std())[:, None]
+
+
+def _weights(model: ModelSpec, pooled: Pooled) -> Vector:
+    """(n,) of the training rows, mean 1; rows held back to stop early weigh nothing."""
+    n = pooled.train
+    y, weight = pooled.y[:n], pooled.weight[:n].copy()
+    by_class = getattr(model, "class_weight", None)
+    if by_class == "balanced":
+        values, counts = np.unique(y, return_counts=True)
+        weight *= (n / len(values) / counts)[np.searchsorted(values, y)]
+    elif by_class:
+        raise JobError("verify compares no class_weight given by name; leave it out")
+    if model.early_stopping:
+        weight[n - max(1, round(n * model.early_stopping.fraction)) :] = 0.0
+    return np.asarray(weight / weight.mean())
+
+
+def _coordinated(model: ModelSpec, pooled: Pooled) -> Vector:
+    """The arbiter level's theta (f + 1,).
 
     Full passes over fixed batches; per batch the gradient of the mean loss, whose residual is
     slope * z - target, plus l2 * theta; one optimiser step; stop when a pass moves theta little.
@@ -117,44 +177,85 @@ def train(model: ModelSpec, pooled: Pooled) -> Vector:
 
 
 def metric(model: ModelSpec, pooled: Pooled, scores: Vector) -> tuple[str, float]:
-    """("auc" or "r2", its value) of scores (n,) on the held-out rows.
+    """("auc", "r2" or "d2", its value) of scores (n, k) on the held-out rows.
 
     Raises `DataError` where the held-out rows have no AUC.
     """
-    from sklearn.metrics import r2_score, roc_auc_score
+    from sklearn.metrics import d2_tweedie_score, r2_score, roc_auc_score
 
     y, z = pooled.y[pooled.train :], scores[pooled.train :]
-    if not isinstance(model, LogisticRegression):
-        fitted = pooled.y[: pooled.train]
-        return "r2", float(r2_score(y, fitted.mean() + fitted.std() * z))
+    fitted = pooled.y[: pooled.train]
+    if isinstance(model, LinearRegression):
+        return "r2", float(r2_score(y, fitted.mean() + fitted.std() * z[:, 0]))
+    if isinstance(model, PoissonRegression):
+        return "d2", float(d2_tweedie_score(y, np.exp(z[:, 0]), power=1))
     if len(np.unique(y)) < 2:
         raise DataError(
             f"the {len(y)} held-out rows are all of one class, so they have no AUC; "
             "raise test_fraction or change seed"
         )
-    return "auc", float(roc_auc_score(y == pooled.y.max(), z))
+    if isinstance(model, LogisticRegression):
+        return "auc", float(roc_auc_score(y == pooled.y.max(), z[:, 0]))
+    areas = [
+        roc_auc_score(y == value, z[:, place] - np.logaddexp.reduce(z, axis=1))
+        for place, value in enumerate(np.unique(fitted))
+        if value in y
+    ]
+    return "auc", float(np.mean(areas))
+
+
+def deviance(model: ModelSpec, pooled: Pooled, scores: Vector) -> float:
+    """Of scores (n, k) on the weighted training rows: twice the mean negative log-likelihood.
+
+    Less that of the saturated model for counts, and the squared error for a linear model.
+    """
+    n = pooled.train
+    target, weight, z = _targets(model, pooled), _weights(model, pooled), scores[:n]
+    if isinstance(model, LogisticRegression):
+        rows = np.logaddexp(0.0, z) - target * z
+    elif isinstance(model, MultinomialRegression):
+        rows = np.logaddexp.reduce(z, axis=1) - (target * z).sum(axis=1)
+    elif isinstance(model, PoissonRegression):
+        logs = np.log(np.where(target > 0, target, 1.0))
+        rows = np.exp(z) - target + target * (logs - z)
+    else:
+        rows = (z - target) ** 2 / 2
+    return float(2 * np.mean(weight * rows.reshape(n)))
 
 
 def scores(pooled: Pooled, theta: Vector) -> Vector:
-    """z (n,) of all rows under theta (f + 1,)."""
+    """z (n, k) of all rows under theta (f + 1, k)."""
     return np.asarray(_with_ones(pooled.X) @ theta)
 
 
-def solver_scores(model: ModelSpec, pooled: Pooled) -> Vector:
-    """z (n,) under scikit-learn's solution of the same penalised problem, with the exact loss.
+def solve(model: ModelSpec, pooled: Pooled) -> Vector:
+    """theta (f + 1, k) of scikit-learn's solution of the same penalised problem, exact loss.
 
-    Its C and alpha weigh the penalty against a sum over rows, l2 against a mean.
+    Its C and alpha weigh the penalty against a sum over rows, l2 against a mean. Two classes of a
+    multinomial model are to it one score with half the penalty.
     """
     from sklearn import linear_model
 
     n = pooled.train
-    X, y = pooled.X[:n], pooled.y[:n]
-    if isinstance(model, LogisticRegression):
-        C = 1 / (model.l2 * n) if model.l2 else np.inf
-        found = linear_model.LogisticRegression(C=C, fit_intercept=model.intercept, max_iter=5000)
-        return np.asarray(found.fit(X, y).decision_function(pooled.X))
-    ridge = linear_model.Ridge(alpha=model.l2 * n, fit_intercept=model.intercept)
-    return np.asarray(ridge.fit(X, (y - y.mean()) / y.std()).predict(pooled.X))
+    X, weight = pooled.X[:n], _weights(model, pooled)
+    options = {"fit_intercept": model.intercept, "max_iter": 5000, "tol": 1e-8}
+    if isinstance(model, LinearRegression):
+        found = linear_model.Ridge(alpha=model.l2 * n, fit_intercept=model.intercept)
+        y = _targets(model, pooled)[:, 0]
+    elif isinstance(model, PoissonRegression):
+        found, y = linear_model.PoissonRegressor(alpha=model.l2, **options), pooled.y[:n]
+    else:
+        y = pooled.y[:n]
+        several = isinstance(model, MultinomialRegression)
+        halved = 2 if several and len(np.unique(y)) == 2 else 1
+        C = halved / (model.l2 * n) if model.l2 else np.inf
+        found = linear_model.LogisticRegression(C=C, **options)
+    found.fit(X, y, sample_weight=weight)
+    coefficients = np.atleast_2d(found.coef_)
+    theta = np.vstack([coefficients.T, np.atleast_1d(found.intercept_)[None]])
+    if isinstance(model, MultinomialRegression) and theta.shape[1] == 1:
+        theta = np.hstack([-theta / 2, theta / 2])
+    return np.asarray(theta)
 
 
 def _order(tables: Sequence[Table], seed: int) -> NDArray[np.intp]:
@@ -162,6 +263,16 @@ def _order(tables: Sequence[Table], seed: int) -> NDArray[np.intp]:
     start = b"vfl row order" + seed.to_bytes(16, "little", signed=True)
     digests = [hashlib.sha256(start + one).digest() for one in common]
     return np.array(sorted(range(len(common)), key=digests.__getitem__), dtype=np.intp)
+
+
+def _row_weights(tables: Sequence[Table]) -> Vector:
+    """(n,) of the joint rows, in the order of their ids."""
+    common = sorted(set.intersection(*(set(table.ids) for table in tables)))
+    given = [table for table in tables if table.weight is not None]
+    if not given or given[0].weight is None:
+        return np.ones(len(common))
+    weight_of = dict(zip(given[0].ids, given[0].weight, strict=True))
+    return np.array([weight_of[one] for one in common])
 
 
 def _edges(rows: int, model: ModelSpec) -> list[int]:

@@ -87,7 +87,7 @@ def _content(run: Run) -> dict[str, Any]:
         "result": result,
         "active": job.roster.active,
         "parties": [(p.name, role_of(p)) for p in job.parties],
-        "metrics": wording.metric_rows(result.metrics),
+        "metrics": [row for row in wording.metric_rows(result.metrics) if row.joint is not None],
         "people": wording.rows(run) if result.rows else "",
         "training": wording.epochs(run),
         "model": msgspec.to_builtins(job.model),
@@ -103,8 +103,9 @@ def _content(run: Run) -> dict[str, Any]:
             # SVG of our own making; the parties' names in it were escaped by matplotlib.
             name: markupsafe.Markup(svg)  # noqa: S704
             for name, svg in {
+                "likelihood": charts.likelihood(result.losses) if result.losses else "",
                 "movement": charts.movement(result.changes, job.model.tolerance)
-                if result.changes
+                if result.changes and not result.losses
                 else "",
                 "times": charts.times(timings),
                 "traffic": charts.traffic(result.ledger.borders),

@@ -125,16 +125,19 @@ def _metrics(run: Run) -> RenderableType:
     if not rows:
         return Text("no rows were held out (test_fraction: 0)")
     pooled = any(row.pooled is not None for row in rows)
-    table = new_table("", "joint model", f"{run.job.roster.active} alone")
-    if pooled:
-        table.add_column("pooled plaintext", justify="right", header_style="dim")
-    for row in rows:
-        rivals = [row.alone, row.pooled] if pooled else [row.alone]
-        table.add_row(
-            row.name,
-            Text(f"{row.joint:.4f}", style="bold green"),
-            *("" if value is None else f"{value:.4f}" for value in rivals),
-        )
+    others = {
+        f"{run.job.roster.active} alone": [_number(row.alone) for row in rows],
+        "pooled plaintext": [_number(row.pooled) for row in rows],
+        "training rows": [_number(row.trained) for row in rows],
+        f"{run.job.folds} folds": [
+            f"{row.folds[0]:.4f} ± {row.folds[1]:.4f}" if row.folds else "" for row in rows
+        ],
+    }
+    shown = {name: cells for name, cells in others.items() if any(cells)}
+    table = new_table("", "joint model", *shown)
+    for place, row in enumerate(rows):
+        joint = Text(_number(row.joint), style="bold green")
+        table.add_row(row.name, joint, *(cells[place] for cells in shown.values()))
     if not pooled:
         return table
     people = run.result.rows["held_out"]
@@ -146,6 +149,10 @@ def _metrics(run: Run) -> RenderableType:
             style="dim",
         ),
     )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _times(run: Run) -> RenderableType:

@@ -15,20 +15,26 @@ if TYPE_CHECKING:
     from vfl.ledger import Audit, Border
 
 STAGES = ("read", "align", "encrypt", "compute", "wait")
-_METRICS = {"auc": "AUC", "log_loss": "log loss", "r2": "R²", "rmse": "RMSE"}
+_METRICS = {"auc": "AUC", "log_loss": "log loss", "r2": "R²", "rmse": "RMSE", "d2": "D²"}
 CIPHERS = {
     "lattice": "Lattice", "paillier": "Paillier", "ckks": "CKKS", "mock": "mock cipher"
 }  # fmt: skip
 ALONE, POOLED = "_active_alone", "_pooled_plaintext"
+TRAINED, FOLDS, SPREAD = "train_", "cv_", "_sd"
 
 
 class MetricRow(msgspec.Struct, frozen=True):
-    """One held-out metric of the joint model, and of its rivals where they are known."""
+    """One metric of the joint model on held-out rows, beside what else is known of it.
+
+    `trained` is on the training rows, `folds` mean and standard deviation of a cross-validation.
+    """
 
     name: str
-    joint: float
-    alone: float | None
-    pooled: float | None
+    joint: float | None
+    alone: float | None = None
+    pooled: float | None = None
+    trained: float | None = None
+    folds: tuple[float, float] | None = None
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -42,13 +48,21 @@ class Exchange(msgspec.Struct, frozen=True):
 
 def metric_rows(metrics: dict[str, float]) -> list[MetricRow]:
     """The joint model's metrics, each beside the same metric of its rivals."""
+    names = dict.fromkeys(
+        name.removeprefix(TRAINED).removeprefix(FOLDS).removesuffix(SPREAD)
+        for name in metrics
+        if not name.endswith((ALONE, POOLED))
+    )
+    get = metrics.get
     return [
         MetricRow(
-            _METRICS.get(name, name), value, metrics.get(name + ALONE), metrics.get(name + POOLED)
+            _METRICS.get(name, name), get(name), get(name + ALONE), get(name + POOLED),
+            get(TRAINED + name),
+            (metrics[FOLDS + name], get(FOLDS + name + SPREAD, 0.0)) if FOLDS + name in metrics
+            else None,
         )
-        for name, value in metrics.items()
-        if not name.endswith((ALONE, POOLED))
-    ]
+        for name in names
+    ]  # fmt: skip
 
 
 def exchanges(borders: Iterable[Border], order: list[str]) -> list[Exchange]:
@@ -125,10 +139,20 @@ def epochs(run: Run) -> str:
     """How long was trained, and why it stopped."""
     result, model = run.result, run.job.model
     passes = f"{result.epochs} {'epoch' if result.epochs == 1 else 'epochs'}"
+    what = "weights" if run.job.security == "arbiter" else "scores"
+    if result.converged and model.early_stopping:
+        return f"{passes}; the held-back rows gained nothing from the last"
     if result.converged:
-        return f"{passes}; the last moved the weights by {model.tolerance:g} or less: converged"
-    moved = f"; the last moved the weights by {result.changes[-1]:.2g}" if result.changes else ""
-    return f"{passes}, as many as the job allows{moved}"
+        return f"{passes}; the last moved the {what} by {model.tolerance:g} or less: converged"
+    moved = f"; the last moved the {what} by {result.changes[-1]:.2g}" if result.changes else ""
+    return f"{passes}, as many as {_limit(run)} allows{moved}"
+
+
+def _limit(run: Run) -> str:
+    job = run.job
+    if job.security == "arbiter" or job.model.epochs or job.accept_score_leak:
+        return "the job"
+    return "the score budget"
 
 
 def trust(run: Run) -> list[str]:
@@ -145,6 +169,20 @@ def trust(run: Run) -> list[str]:
             "trust it to keep the key to itself, to draw nothing from the gradients it opens "
             f"({result.opened:,} values of {OPENED_BITS} bits), and to side with none of them. "
             "It sees no row, no id and no label."
+        )
+    if job.security == "shared":
+        active, passives = job.roster.active, job.roster.passives
+        several = "the sum of their scores" if len(passives) > 1 else "its score"
+        said.append(
+            f"{listed(passives)} must trust {active} with {several} for each training row and "
+            f"epoch: {result.opened:,} numbers a row"
+            + (
+                ". As many as there are columns would give these away, and accept_score_leak: true "
+                "lifted the limit of half of them."
+                if job.accept_score_leak
+                else ", at most half as many as there are columns, all of which would give these "
+                "away."
+            )
         )
     said.append("Every party is assumed to follow the protocol, however curious it is.")
     if job.transport == "ray":

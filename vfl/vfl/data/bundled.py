@@ -37,7 +37,7 @@ IMAGING = (
 )  # fmt: skip
 # Left out: the standard errors of radius, perimeter, area, concavity and fractal dimension, and
 # worst area. In them a few people are so far from all others that one row has more than half of
-# the leverage within the party's columns, and the protocols refuse such a row: what the party
+# the leverage within the party's columns, and security: arbiter refuses such a row: the gradient it
 # opens would be nearly that person's own data.
 LABORATORY = (
     "worst radius", "worst texture", "worst perimeter", "worst smoothness", "worst compactness",
@@ -59,11 +59,9 @@ parties:
   # Hold features only: passive parties. Files are relative to this one.
   - {name: imaging, data: imaging.csv, id: patient}
   - {name: laboratory, data: laboratory.csv, id: patient}
-  # Holds the key and no data.
-  - {name: notary, role: arbiter}
 
-model: {type: logistic_regression, l2: 0.01, optimizer: adam, learning_rate: 0.03, epochs: 12}
-security: arbiter
+model: {type: logistic_regression, l2: 0.01}
+security: shared
 crypto: auto
 """
 

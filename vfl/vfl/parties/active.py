@@ -46,7 +46,7 @@ class ActiveParty(DataParty):
         return self.result(
             ctx, columns=data.X.shape[1], notes=remarks(data), rows=sizes,
             metrics=found | outcome.metrics, epochs=outcome.epochs, converged=outcome.converged,
-            changes=outcome.changes, losses=outcome.losses,
+            changes=outcome.changes, losses=outcome.losses, opened=outcome.opened,
         )  # fmt: skip
 
     def _evaluate(

@@ -33,7 +33,15 @@ from vfl.protocols.descent import Descent, Fit, Task
 from vfl.protocols.iterate import Iterate
 from vfl.protocols.joint import Joint
 from vfl.protocols.masked_sum import agree
-from vfl.protocols.shared_messages import CURVATURE, MOVES, Hello, Move, Offer, Start
+from vfl.protocols.shared_messages import (
+    CURVATURE,
+    MOVES,
+    Hello,
+    Move,
+    Offer,
+    PublicKey,
+    Start,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +116,8 @@ async def passive(
     opened = training.budget.check(
         ctx.name, sum(start.ranks.value), _independent(outputs), fits, rounds, is_warm
     )
-    public = start.key.value.tobytes()
+    message = await ctx.receive(PublicKey, from_=active, scope=SCOPE)
+    public = message.key.value.tobytes()
     evaluator = await ctx.compute("encrypt", training.scheme([]).evaluator, public)
     know_key(ctx, evaluator.info)
     masker = await agree(ctx, SCOPE)
@@ -178,11 +187,9 @@ async def active(
     holder = await ctx.compute("encrypt", training.scheme(shapes).share_holder)
     know_key(ctx, holder.evaluator.info)
     key = np.frombuffer(holder.public_key, dtype=np.uint8)
-    start = Start(
-        Public(step), Public(rounds), Public(len(tasks)), Public(is_warm), Public(ranks),
-        Public(key),
-    )  # fmt: skip
+    start = Start(Public(step), Public(rounds), Public(len(tasks)), Public(is_warm), Public(ranks))
     await ctx.broadcast(passives, start, scope=SCOPE)
+    await ctx.broadcast(passives, PublicKey(Public(key)), scope=SCOPE)
     blocks = [
         ActiveBlock(ctx, name, rank, outputs) for name, rank in zip(passives, ranks, strict=True)
     ]

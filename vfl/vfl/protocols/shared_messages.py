@@ -24,13 +24,16 @@ class Hello(Message, kind="shared.hello"):
 
 
 class Start(Message, kind="shared.start"):
-    """What everybody must agree on before the first ciphertext, and the key."""
+    """What everybody must agree on before the first ciphertext."""
 
     after: Public[int]  # the step to continue after; 0 is the beginning
     rounds: Public[int]  # at most, in one fit
     fits: Public[int]  # one, and one for each fold of a cross-validation
     warm: Public[bool]  # the last fit starts from weights that the parties hold
     ranks: Public[list[int]]  # of the passive parties
+
+
+class PublicKey(Message, kind="shared.key"):
     key: Public[Array]
 
 
@@ -95,6 +98,7 @@ DECLARATION = Declaration(
         Flow(Offer, "active", "passive"),
         Flow(Hello, "passive", "active"),
         Flow(Start, "active", "passive"),
+        Flow(PublicKey, "active", "passive"),
         Flow(MaskKey, "passive", "passive"),
         Flow(Weights, "active", "passive"),
         Flow(Products, "passive", "active"),

@@ -14,10 +14,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import vfl
@@ -52,6 +54,7 @@ START_S = 60.0  # for all actors to be up; a worker imports numpy and Ray, on tw
 INSTALL_S = 600.0  # the same where a node installs the job's packages first
 NOTICE_S = 10.0  # how often a start that takes long is reported
 POLL_S = 0.5  # how often a party's events reach the driver
+ANSWER_S = 5.0  # within which a running cluster takes a connection
 SETTLE_S = 2.0  # how long an error waits for the one that caused it
 _TRUST = (
     "all parties run in one Ray cluster, which is one trust domain: who controls the cluster or "
@@ -210,6 +213,7 @@ def jobs(address: str) -> Any:
 def _connect() -> None:
     if ray.is_initialized():
         return
+    _refuse_dead_cluster()
     try:
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
@@ -217,6 +221,23 @@ def _connect() -> None:
         raise PlacementError(
             f"cannot connect to {where}: {_reason(error)}. Check RAY_ADDRESS, and for a cluster "
             "with tokens export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN; or set transport: inprocess"
+        ) from error
+
+
+def _refuse_dead_cluster() -> None:
+    """Ray joins the cluster that was started last, and waits for ten minutes if it is gone."""
+    folder = Path(os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108  where Ray puts it
+    place = folder / "ray" / "ray_current_cluster"
+    if "RAY_ADDRESS" in os.environ or not place.is_file():
+        return
+    address = place.read_text().strip()
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise PlacementError(
+            f"the Ray cluster that was started last, {address}, does not answer ({error}): stop "
+            f"what is left of it with `ray stop --force`, or remove {place}"
         ) from error
 
 
