@@ -17,7 +17,9 @@ from vfl.ledger import Entry, Ledger, audit, read_entries
 from vfl.messages import Envelope, FieldHeader
 from vfl.program import DECLARATIONS, DECLARED
 
-SHAPES = [(1, "logistic"), (2, "linear"), (3, "logistic")]  # two, three and four data parties
+COORDINATED = [(1, "logistic", "arbiter"), (2, "linear", "arbiter"), (3, "logistic", "arbiter")]
+SHARED = [(1, "logistic", "shared"), (2, "logistic", "shared")]
+SHAPES = [*COORDINATED, *SHARED]  # passive parties, model, level
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +34,17 @@ def entries_of(runs, small_job, tmp_path):
 
     def entries(shape) -> list[Entry]:
         if shape not in runs:
-            passives, kind = shape
+            passives, kind, level = shape
             models = {"logistic": vfl.LogisticRegression, "linear": vfl.LinearRegression}
-            small = small_job(passives=passives, model=models[kind](epochs=2))
+            small = small_job(
+                passives=passives, model=models[kind](epochs=2), security=level,
+                features=8 if level == "shared" else 3,
+            )  # fmt: skip
             run = vfl.run_job(small.job, folder=tmp_path / "run")
             assert run.result.ledger.clean
             run.predict({p.name: p.data for p in small.job.parties if p.data})
             paths = sorted((tmp_path / "run").glob("*/ledger.jsonl"))
-            assert len(paths) == passives + 2
+            assert len(paths) == passives + (2 if level == "arbiter" else 1)
             runs[shape] = [entry for path in paths for entry in read_entries(path)]
         return runs[shape]
 
@@ -67,7 +72,7 @@ def test_both_ends_of_every_border_recorded_the_same_bytes(entries_of, shape):
     assert audit(entries_of(shape), DECLARED).clean
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", COORDINATED)
 def test_the_bytes_of_public_keys_are_counted_apart(entries_of, shape):
     """Of the cipher, from the arbiter; and of the masks, between passive parties."""
     kinds = {"train.key", "sum.key"}
@@ -97,16 +102,19 @@ def test_every_disclosed_message_is_in_the_disclosures_of_its_receiver(entries_o
 
 
 def test_the_arbiter_takes_no_part_in_alignment_and_prediction(entries_of):
-    for shape in SHAPES:
+    for shape in COORDINATED:
         for kind, sender, receiver in used(entries_of(shape)):
             assert kind.startswith("train.") or "arbiter" not in (sender, receiver)
 
 
 def test_no_single_score_opens_as_long_as_there_are_two_passive_parties(entries_of):
-    kinds = {shape[0]: {kind for kind, *_ in used(entries_of(shape))} for shape in SHAPES}
-    assert "score.sole" in kinds[1] and "score.masked" not in kinds[1]
-    for passives in (2, 3):
-        assert "score.sole" not in kinds[passives] and "score.masked" in kinds[passives]
+    for shape in SHAPES:
+        kinds = {kind for kind, *_ in used(entries_of(shape))}
+        pairs = [("score.sole", "score.masked")]
+        if shape in SHARED:
+            pairs.append(("shared.sole_scores", "shared.masked_scores"))
+        for sole, masked in pairs:
+            assert (sole in kinds, masked in kinds) == (shape[0] == 1, shape[0] > 1)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +278,7 @@ def test_the_ledger_holds_no_value_of_any_message(small_job, tmp_path):
     weights = [
         w
         for party in ("bank", "p0")
-        for w in msgspec.json.decode((tmp_path / "run" / party / "model.json").read_bytes())[
+        for (w,) in msgspec.json.decode((tmp_path / "run" / party / "model.json").read_bytes())[
             "weights"
         ]
     ]

@@ -23,7 +23,7 @@ def test_run_with_json_prints_one_object_and_everything_else_on_stderr(vfl, job_
     done = vfl("run", job_file(crypto=PAILLIER, epochs=1), "--json")
     assert done.code == 0
     result = done.json
-    assert {"auc", "accuracy", "log_loss", "auc_active_alone"} == set(result["metrics"])
+    assert {"auc", "accuracy", "log_loss", "deviance", "auc_active_alone"} == set(result["metrics"])
     assert set(result["timings"]) == {"clinic", "imaging", "laboratory", "notary", "total"}
     assert result["ledger"]["undeclared"] == [] and result["undeclared"] == 0
     assert {"sender", "receiver", "messages", "bytes", "keys"} == set(

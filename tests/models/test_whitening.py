@@ -92,8 +92,8 @@ def test_all_blocks_together_stay_below_the_identity(seed, widths, alike, l2, fa
     local = p[:, :, None] * np.eye(k) - p[:, :, None] * p[:, None, :]
     if family is LOGISTIC:
         local = (p * (1 - p))[:, :, None]
-    hessian = np.einsum("na,nkl,nb,n->kalb", X, local, X, weight, optimize=True) / n
-    hessian = hessian.reshape(k * X.shape[1], -1)
+    hessian = np.einsum("na,nkl,nb,n->kalb", X, local, X, weight, optimize=True)
+    hessian = hessian.reshape(k * X.shape[1], -1) / (n * made[0].bound)
     hessian += np.kron(np.eye(k), np.diag(np.concatenate([m.ridge for m in made])))
     assert np.linalg.eigvalsh(hessian).max() <= 1 + 1e-9
 

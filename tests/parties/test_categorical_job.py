@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vfl
-from vfl import spec
+from vfl import job_checks
 from vfl.data.coefficients import OTHER_LEVEL, OWN_PART
 from vfl.errors import DataError, SecurityError
 from vfl.parties.active import ActiveParty
@@ -47,7 +47,7 @@ def job_of(tables, *, model=None, bank=None, shop=None, **options):
                 vfl.Party("shop", data=tables["shop"], **own | (shop or {})),
             ],
             model=model or vfl.LogisticRegression(epochs=6, learning_rate=0.1),
-            **{"crypto": "mock", "transport": "inprocess"} | options,
+            **{"crypto": "mock", "transport": "inprocess", "security": "arbiter"} | options,
         )
     )
 
@@ -75,7 +75,7 @@ def own_scores(run, party, columns):
     kind = {"bank": ActiveParty, "shop": PassiveParty}[party]
     spec = msgspec.structs.replace(run.job.party(party), data=columns)
     one = kind(run.job, spec, run.folder / party, resume=False)
-    return one.read_for(one.load())[1] + one.load().intercept
+    return one.read_for(one.load())[1][:, 0]
 
 
 def test_scores_from_the_coefficients_are_the_models(tmp_path):
@@ -183,7 +183,9 @@ def test_a_rare_level_is_what_the_guard_refuses_and_the_default_keeps_out(tmp_pa
     order = sorted(ids, key=_key(job.seed))
     tables["shop"]["city"][ids == order[5]] = RARE  # trained on, not held out
     vfl.run_job(job_of(tables), folder=tmp_path / "run")
-    monkeypatch.setattr(spec, "MIN_CATEGORY", 1)  # past the first guard, the second one stands
+    monkeypatch.setattr(
+        job_checks, "MIN_CATEGORY", 1
+    )  # past the first guard, the second one stands
     with pytest.raises(SecurityError, match=r"leverage above 0\.5"):
         vfl.run_job(
             job_of(tables, shop={"encode": OneHotSpec(min_rows=1)}), folder=tmp_path / "rare"

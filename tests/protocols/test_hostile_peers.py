@@ -12,7 +12,7 @@ import vfl
 from vfl.context import Context
 from vfl.errors import ProtocolError, SecurityError, VflError
 from vfl.messages import Disclosed, Masked, Public
-from vfl.parties import base
+from vfl.parties import coordinated
 from vfl_crypto.lattice import LatticeScheme
 from vfl_crypto.paillier import PaillierScheme
 
@@ -79,7 +79,7 @@ def tampered(small_job, tmp_path, schemes):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Context, "send", sending)
             if crypto in schemes:
-                patch.setattr(base, "make_scheme", lambda _: schemes[crypto])
+                patch.setattr(coordinated, "make_scheme", lambda _: schemes[crypto])
             run = vfl.run_job(small.job, folder=tmp_path / f"run-{next(count)}")
         assert seen > at
         return run

@@ -10,7 +10,7 @@ import pytest
 
 import vfl
 from vfl.errors import DataError, SecurityError
-from vfl.parties import base
+from vfl.parties import coordinated
 from vfl.parties.base import StoredModel
 from vfl.protocols.guards import check_gradient_leak
 from vfl.schemes import make_scheme, matrix_bits
@@ -29,7 +29,7 @@ def weights_of(run) -> dict[str, np.ndarray]:
     found = {}
     for path in run.folder.glob("*/model.json"):
         stored = msgspec.json.decode(path.read_bytes(), type=StoredModel)
-        found[stored.party] = np.array([*stored.weights, stored.intercept])
+        found[stored.party] = np.array([*stored.weights, stored.intercept])[:, 0]
     return found
 
 
@@ -57,7 +57,7 @@ def openings(monkeypatch):
                 holders.append(holder)
                 return holder
 
-        monkeypatch.setattr(base, "make_scheme", lambda _: Small())
+        monkeypatch.setattr(coordinated, "make_scheme", lambda _: Small())
         return holders
 
     return limit
@@ -159,7 +159,7 @@ def test_a_label_beyond_the_range_is_refused_before_anything_of_it_is_sent(
 def test_a_batch_too_long_for_the_range_says_what_to_lower(small_job, tmp_path, monkeypatch):
     """With vectors of 40 fraction bits, that is any batch."""
     fine = LatticeScheme(data=FixedPoint(6, 40))
-    monkeypatch.setattr(base, "make_scheme", lambda _: fine)
+    monkeypatch.setattr(coordinated, "make_scheme", lambda _: fine)
     with pytest.raises(DataError, match=r"sums over \d+ rows .*smaller model\.batch_size"):
         vfl.run_job(small_job(crypto="lattice").job, folder=tmp_path / "run")
 

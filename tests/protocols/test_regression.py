@@ -13,7 +13,7 @@ import pytest
 
 import vfl
 from vfl.errors import AlignmentError, DataError, SecurityError
-from vfl.parties import base
+from vfl.parties import coordinated
 from vfl.protocols.guards import OPENED_BITS
 from vfl_crypto.oracles.mock import MockScheme
 
@@ -29,7 +29,8 @@ def weights_of(run) -> tuple[dict[str, np.ndarray], float]:
         for p in run.job.parties
         if p.data
     }
-    return {k: np.array(m["weights"]) for k, m in models.items()}, models["bank"]["intercept"]
+    (intercept,) = models["bank"]["intercept"]
+    return {k: np.array(m["weights"])[:, 0] for k, m in models.items()}, intercept
 
 
 def check_same(run, expected, tolerance=SAME):
@@ -154,7 +155,7 @@ def test_a_used_up_key_is_replaced_without_a_trace_in_the_weights(small_job, tmp
     small = small_job(passives=2, model=vfl.LogisticRegression(epochs=5))
     run = vfl.run_job(small.job, folder=tmp_path / "one")
     # 10 columns with the intercept, so each key is good for two epochs
-    monkeypatch.setattr(base, "make_scheme", lambda _: MockScheme(openings=20))
+    monkeypatch.setattr(coordinated, "make_scheme", lambda _: MockScheme(openings=20))
     rotated = vfl.run_job(small.job, folder=tmp_path / "two")
     for party, weights in weights_of(run)[0].items():
         assert np.array_equal(weights_of(rotated)[0][party], weights)
@@ -169,7 +170,7 @@ def test_an_epoch_that_no_key_lasts_for_is_refused_before_anything_is_opened(
     small_job, tmp_path, monkeypatch
 ):
     small = small_job(passives=2, model=vfl.LogisticRegression(epochs=2))
-    monkeypatch.setattr(base, "make_scheme", lambda _: MockScheme(openings=9))
+    monkeypatch.setattr(coordinated, "make_scheme", lambda _: MockScheme(openings=9))
     with pytest.raises(SecurityError, match=r"10 more opened values .* allows 9.*batch_size"):
         vfl.run_job(small.job, folder=tmp_path / "run")
     assert "train.step" not in (tmp_path / "run" / "bank" / "ledger.jsonl").read_text()

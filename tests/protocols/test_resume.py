@@ -15,7 +15,7 @@ from vfl.api import audit_folder
 from vfl.context import Context
 from vfl.errors import CheckpointError, JobError, PartyLostError, VflError
 from vfl.messages import unpack
-from vfl.parties import base
+from vfl.parties import coordinated
 from vfl.protocols.arbiter_messages import PublicKey
 from vfl_crypto.lattice import LatticeScheme
 from vfl_crypto.paillier import PaillierScheme
@@ -131,7 +131,7 @@ def test_no_secret_key_is_in_any_file_of_a_run_or_on_the_wire(
             holders.append((holder, holder._private.primes))
             return holder
 
-    monkeypatch.setattr(base, "make_scheme", lambda _: Watched(key_bits=2048))
+    monkeypatch.setattr(coordinated, "make_scheme", lambda _: Watched(key_bits=2048))
     small = small_job(model=vfl.LogisticRegression(epochs=2), rows=60, features=1)
     vfl.run_job(small.job, folder=tmp_path / "run")
     ((holder, primes),) = holders
@@ -158,7 +158,7 @@ def test_no_secret_of_the_lattice_is_in_any_file_of_a_run_or_on_the_wire(
             secrets.append((holder, holder._secret))
             return holder
 
-    monkeypatch.setattr(base, "make_scheme", lambda _: Watched())
+    monkeypatch.setattr(coordinated, "make_scheme", lambda _: Watched())
     small = small_job(model=vfl.LogisticRegression(epochs=2), rows=60, features=1)
     vfl.run_job(small.job, folder=tmp_path / "run")
     ((holder, secret),) = secrets

@@ -58,7 +58,7 @@ def test_a_job_on_ray_ends_like_the_same_job_in_one_process(ray_job, tmp_path, m
     # What reached the driver names no weight of anybody.
     told = msgspec.json.encode(results).decode()
     for party in ("bank", "p0", "p1"):
-        for weight in model_of(on_ray.folder, party)["weights"]:
+        for (weight,) in model_of(on_ray.folder, party)["weights"]:
             assert repr(weight)[:10] not in told
 
 
