@@ -1,6 +1,7 @@
 """`vfl verify` and the plaintext it compares with: what is right passes, what is not fails."""
 
 import csv
+import dataclasses
 import itertools
 
 import msgspec
@@ -15,8 +16,20 @@ from vfl.data.bundled import write_breast_cancer_job
 from vfl.errors import DataError, JobError
 from vfl.models import linear
 from vfl.parties.passive import PassiveParty
-from vfl.spec import CryptoSpec, LinearRegression, LogisticRegression, load_job
+from vfl.spec import (
+    CryptoSpec,
+    EarlyStopping,
+    LinearRegression,
+    LogisticRegression,
+    MultinomialRegression,
+    PartySpec,
+    PoissonRegression,
+    load_job,
+)
 from vfl.verify import _weights, verify
+
+
+NOTARY = PartySpec("notary", role="arbiter")
 
 
 @pytest.fixture
@@ -25,7 +38,9 @@ def job(tmp_path):
     path = write_breast_cancer_job(tmp_path / "data")
 
     def build(**edits):
-        edits = {"crypto": "mock", "transport": "inprocess"} | edits
+        edits = {"crypto": "mock", "transport": "inprocess", "security": "arbiter"} | edits
+        if edits["security"] == "arbiter":
+            edits.setdefault("parties", [*load_job(path).parties, NOTARY])
         return msgspec.structs.replace(load_job(path), **edits)
 
     return build
@@ -59,14 +74,14 @@ def test_a_linear_model_is_compared_by_r2(job):
 def test_a_weight_that_was_tampered_with_fails(job, monkeypatch):
     store = PassiveParty.store
 
-    def tampered(self, data, weights, **fields):
-        weights[0] += 0.01
-        store(self, data, weights, **fields)
+    def tampered(self, data, outcome):
+        outcome.weights[0] += 0.01
+        store(self, data, outcome)
 
     monkeypatch.setattr(PassiveParty, "store", tampered)
     result = verify(job(model=LogisticRegression(learning_rate=0.1, epochs=2)))
     failed = [check for check in result.checks if not check.passed]
-    assert not result.passed and [check.what for check in failed] == ["weights, mock and plaintext"]
+    assert not result.passed and failed[0].what == "weights, mock and plaintext"
     assert failed[0].difference == pytest.approx(0.01, abs=1e-4)
 
 
@@ -74,15 +89,13 @@ def test_the_command_warns_prints_and_exits_1_on_a_failure(job, tmp_path, monkey
     path = tmp_path / "data" / "short.yaml"
     job()
     text = (tmp_path / "data" / "job.yaml").read_text()
-    text = text.replace("epochs: 12", "epochs: 2").replace(
-        "learning_rate: 0.03", "learning_rate: 0.1"
-    )
+    text = text.replace("l2: 0.01}", "l2: 0.01, epochs: 4}")
     path.write_text(text.replace("crypto: auto", "crypto: mock")
                     + "transport: inprocess\n")  # fmt: skip
     done = CliRunner().invoke(app, ["verify", str(path)])
     assert done.exit_code == 0 and "pass" in done.stdout and "FAIL" not in done.stdout
     assert "reads every party's file" in done.stderr
-    monkeypatch.setattr("vfl.verify.SOLVER_BAR", 0.0)
+    monkeypatch.setattr("vfl.verify.SOLVER_METRIC", 0.0)
     done = CliRunner().invoke(app, ["verify", str(path), "--json"])
     assert done.exit_code == 1
     told = msgspec.json.decode(done.stdout)
@@ -107,11 +120,35 @@ def test_the_protocol_learns_what_the_plaintext_reference_learns(job, tmp_path, 
     made = job(model=model, accept_gradient_leak=True, seed=5)
     run = run_job(made, folder=tmp_path / "run")
     pooled = plaintext.pool(made)
-    theta = plaintext.train(model, pooled)
+    theta = plaintext.train(made, pooled, run.result.epochs)
     assert np.abs(_weights(run, pooled) - theta).max() < 1e-4
     assert np.abs(theta).max() > 0.05
     name, value = plaintext.metric(model, pooled, plaintext.scores(pooled, theta))
     assert run.metrics[name] == pytest.approx(value, abs=1e-3)
+
+
+@pytest.mark.parametrize("crypto", ["mock", "lattice"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(tolerance=1e-5, l2=0.01),
+        LogisticRegression(class_weight="balanced", intercept=False, l2=0.05),
+        LogisticRegression(early_stopping=EarlyStopping(0.2, 2)),
+        PoissonRegression(l2=0.01),
+        MultinomialRegression(l2=0.01),
+    ],
+    ids=lambda model: type(model).__name__ if not isinstance(model, str) else model,
+)
+def test_a_run_on_shares_is_the_plaintext_one_and_the_solvers(small_job, model, crypto):
+    small = small_job(
+        passives=2, model=model, security="shared", accept_score_leak=True, rows=300, crypto=crypto,
+        table_seed=3,
+    )  # fmt: skip
+    result = verify(small.job)
+    print(*result.checks, result.values, sep="\n")
+    assert [check.what for check in result.checks if not check.passed] == []
+    solved = any(check.what == f"deviance, {crypto} and scikit-learn" for check in result.checks)
+    assert solved or model.early_stopping
 
 
 @pytest.mark.parametrize("size", [None, 512, 700])
@@ -137,7 +174,7 @@ def test_filling_and_constant_columns_are_done_alike(job, tmp_path):
         csv.writer(file).writerows(rows)
     run = run_job(made, folder=tmp_path / "run")
     pooled = plaintext.pool(made)
-    assert np.abs(_weights(run, pooled) - plaintext.train(made.model, pooled)).max() < 1e-4
+    assert np.abs(_weights(run, pooled) - plaintext.train(made, pooled, 3)).max() < 1e-4
     assert run.result.notes == ["imaging: 1 of its columns do not vary; its model.json names them"]
 
 
@@ -148,6 +185,6 @@ def test_a_job_without_held_out_rows_is_refused(job):
 
 def test_held_out_rows_of_one_class_are_refused(job):
     pooled = plaintext.pool(job())
-    one = plaintext.Pooled(pooled.X, np.append(pooled.y[:-1], 1.0), pooled.columns, 471)
+    one = dataclasses.replace(pooled, y=np.append(pooled.y[:-1], 1.0), train=471)
     with pytest.raises(DataError, match="all of one class"):
-        plaintext.metric(LogisticRegression(), one, np.zeros(472))
+        plaintext.metric(LogisticRegression(), one, np.zeros((472, 1)))

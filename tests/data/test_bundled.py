@@ -53,16 +53,9 @@ def test_the_job_file_says_who_takes_part(tmp_path):
             {"name": "clinic", "data": "clinic.csv", "id": "patient", "label": "malignant"},
             {"name": "imaging", "data": "imaging.csv", "id": "patient"},
             {"name": "laboratory", "data": "laboratory.csv", "id": "patient"},
-            {"name": "notary", "role": "arbiter"},
         ],
-        "model": {
-            "type": "logistic_regression",
-            "l2": 0.01,
-            "optimizer": "adam",
-            "learning_rate": 0.03,
-            "epochs": 12,
-        },
-        "security": "arbiter",
+        "model": {"type": "logistic_regression", "l2": 0.01},
+        "security": "shared",
         "crypto": "auto",
     }
 

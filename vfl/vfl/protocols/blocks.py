@@ -189,7 +189,10 @@ async def receive_scores(ctx: Context, outputs: int, at: str) -> list[list[NDArr
 def opened_scores(
     own: Sequence[Sequence[Words]], sent: Sequence[Sequence[NDArray[np.uint32]]], rows: int
 ) -> NDArray[np.float64]:
-    """The sum (n, k) of all passive parties' scores from A's shares and theirs."""
+    """The sum (n, k) of all passive parties' scores from A's shares and theirs.
+
+    Each share was rounded down, by half a step on average.
+    """
     columns = []
     for output, theirs in enumerate(sent):
         if any(part.dtype != np.uint32 or part.shape != (rows,) for part in theirs):
@@ -197,7 +200,7 @@ def opened_scores(
         parts = [*theirs, *(shares[output].limbs[:, 0] for shares in own)]
         sums = np.add.reduce(parts, dtype=np.uint32) % np.uint32(1 << _OPENED_BITS)
         total = Words(sums[:, None], _OPENED_BITS)
-        columns.append(total.signed(OPENED_FRACTION))
+        columns.append(total.signed(OPENED_FRACTION) + 0.5 * len(parts) * 2.0**-OPENED_FRACTION)
     return np.stack(columns, axis=1)
 
 
