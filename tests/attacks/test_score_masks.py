@@ -1,0 +1,122 @@
+"""One passive party's scores among several: the active party is to learn the sum and nothing else.
+
+Of each party it gets two shares of the scores, of which one is under pairwise masks. Without masks
+they add up to that party's scores; and sums over two sets of parties differ by whoever is in one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from shared_views import run
+
+from vfl.context import Context
+from vfl.errors import ProtocolError
+from vfl.messages import Public
+from vfl.protocols import shared
+from vfl.protocols.shared_messages import Weights
+from vfl_crypto.secagg import PairwiseMasker
+
+ROWS = 1500
+
+
+class NoMasks:
+    """A masker that masks nothing."""
+
+    def mask_words(self, words, context):
+        return words
+
+
+@pytest.fixture
+def session(play, tap, tmp_path):
+    """Three passive parties of three columns each, two rounds: (views, columns)."""
+
+    def of():
+        rng = np.random.default_rng(11)
+        columns = {name: rng.standard_normal((ROWS, 3)) for name in ("p0", "p1", "p2")}
+        own = rng.standard_normal((ROWS, 2))
+        score = own @ [1.0, -1.0] + sum(X @ [0.8, -0.5, 0.3] for X in columns.values())
+        y = (rng.random(ROWS) < 1 / (1 + np.exp(-score))).astype(float)
+        return run(play, tap, tmp_path, columns, own, y, rounds=2), columns
+
+    return of
+
+
+def last_scores(views, columns, party):
+    """The truth, of the last probe: whose weights the party was handed."""
+    return (columns[party] @ views.trained[party].weights)[:, 0]
+
+
+def correlation(a, b):
+    return abs(np.corrcoef(a, b)[0, 1])
+
+
+def test_without_masks_both_shares_give_a_party_s_scores(session, monkeypatch):
+    async def nothing(ctx, scope):
+        return NoMasks()
+
+    monkeypatch.setattr(shared, "agree", nothing)  # protection off
+    views, columns = session()
+    for party in columns:
+        true = last_scores(views, columns, party)
+        np.testing.assert_allclose(views.scores(party)[:, -1], true, atol=3e-4)
+
+
+def test_under_masks_they_are_noise_and_the_sum_is_all_there_is(session):
+    views, columns = session()
+    total = views.scores()[:, -1]
+    truths = {party: last_scores(views, columns, party) for party in columns}
+    np.testing.assert_allclose(total, sum(truths.values()), atol=9e-4)
+    for party, true in truths.items():
+        guess = views.scores(party)[:, -1]
+        assert correlation(guess, true) < 6 / np.sqrt(ROWS)
+        rest = true - np.polyval(np.polyfit(total, true, 1), total)  # beyond the sum
+        assert correlation(guess, rest) < 6 / np.sqrt(ROWS)
+        print(
+            f"{party}: {correlation(total, true):.2f} from the sum, {correlation(guess, true):.3f}"
+        )
+
+
+def test_two_parties_of_three_together_do_not_open_the_third_without_its_mask(session):
+    """Every two share a mask, so a set without p2 is as uniform as one party alone."""
+    views, columns = session()
+    guess = views.scores("p0", "p1")[:, -1]
+    true = last_scores(views, columns, "p0") + last_scores(views, columns, "p1")
+    assert correlation(guess, true) < 6 / np.sqrt(ROWS)
+
+
+def test_all_but_one_that_share_what_they_know_get_the_last_one_s_scores(session):
+    """No protection against collusion: the sum less the colluders' own."""
+    views, columns = session()
+    colluders = sum(last_scores(views, columns, p) for p in ("p0", "p1"))
+    found = views.scores()[:, -1] - colluders
+    np.testing.assert_allclose(found, last_scores(views, columns, "p2"), atol=9e-4)
+
+
+def test_sums_over_two_sets_show_whoever_is_in_one_of_them():
+    """The variant that is refused below: contributors drop out after the fact."""
+    maskers = {name: PairwiseMasker(name) for name in ("p0", "p1", "p2")}
+    keys = {name: masker.public_key for name, masker in maskers.items()}
+    for name, masker in maskers.items():
+        masker.agree({peer: key for peer, key in keys.items() if peer != name})
+    words = {name: np.arange(5, dtype=np.uint64) + 100 * k for k, name in enumerate(maskers)}
+
+    def opened(names, context):
+        masked = (maskers[n].mask_words(words[n], context, names) for n in names)
+        return np.add.reduce(list(masked), dtype=np.uint64)
+
+    difference = opened(["p0", "p1", "p2"], b"first") - opened(["p0", "p1"], b"second")
+    assert np.array_equal(difference, words["p2"])
+
+
+def test_a_passive_party_refuses_a_sum_over_anything_but_all(session, monkeypatch):
+    send = Context.send
+
+    async def without_the_last(self, to, message, *, scope):
+        if isinstance(message, Weights):
+            message = Weights(message.values, Public(message.contributors.value[:-1]))
+        await send(self, to, message, scope=scope)
+
+    monkeypatch.setattr(Context, "send", without_the_last)
+    with pytest.raises(ProtocolError, match=r"asked to open a sum over \['p0', 'p1'\]; all"):
+        session()
