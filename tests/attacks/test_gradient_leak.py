@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -140,6 +141,38 @@ def test_new_batches_in_every_epoch_are_refused(small_job):
     model = vfl.LogisticRegression(reshuffle=True)
     with pytest.raises(JobError, match="differences of opened gradients isolate single rows"):
         check_job(msgspec.structs.replace(job, model=model))
+
+
+def test_gradients_over_rows_that_differ_in_one_give_that_one_s_label(small_job, tmp_path, tap):
+    """What changing batches would open, and what a second run on one row less does open."""
+
+    def first_gradient(tables, dropped):
+        keep = {name: [i for i in ids if i != dropped] for name, ids in tables.ids.items()}
+        columns = {
+            name: values[[i in set(keep[name]) for i in tables.ids[name]]]
+            for name, values in tables.columns.items()
+        }
+        model = vfl.LogisticRegression(epochs=1, optimizer="sgd", learning_rate=RATE, l2=0.0)
+        small = small_job(
+            model=model, tables=replace(tables, ids=keep, columns=columns), test_fraction=0.0
+        )
+        parties = [
+            msgspec.structs.replace(p, scale="none") if p.name == "p0" else p
+            for p in small.job.parties
+        ]
+        tap.frames.clear()
+        job = msgspec.structs.replace(small.job, parties=parties)
+        vfl.run_job(job, folder=tmp_path / f"run-{dropped}")
+        (step,) = steps_of(tap)
+        return step * (len(tables.joint) - (dropped is not None)) / RATE
+
+    tables = small_job(rows=600, features=3, strangers=0).tables
+    whole = first_gradient(tables, None)
+    for place in (17, 18, 19, 20):
+        target, row = tables.ids["p0"][place], tables.columns["p0"][place]
+        difference = whole - first_gradient(tables, target)
+        label = 1.0 if tables.label[target] else -1.0
+        assert difference @ row / (row @ row) == pytest.approx(-label / 2, abs=0.05)
 
 
 def noise(columns):

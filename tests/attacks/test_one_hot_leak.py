@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import vfl
-from vfl import spec
+from vfl import job_checks
 from vfl.data.encode import encode
 from vfl.data.preprocess import Preprocessor
 from vfl.data.table import read_table
@@ -43,7 +43,7 @@ def train(folder, bank, shop, encode_as, *, accepted):
                 model=vfl.LogisticRegression(
                     l2=0.0, optimizer="sgd", learning_rate=RATE, epochs=1
                 ),
-                crypto="mock", transport="inprocess", test_fraction=0.0,
+                security="arbiter", crypto="mock", transport="inprocess", test_fraction=0.0,
                 accept_gradient_leak=accepted,
             )
         ),
@@ -61,7 +61,7 @@ def guesses(run, shop, targets):
     )
     table = read_table(shop, party="shop", id="id", categorical=["city"])
     X = Preprocessor.from_dict(stored.preprocessor).transform(encode(table, stored.codings)[0])
-    gradient = -np.array(stored.weights) * ROWS / RATE
+    gradient = -np.array(stored.weights)[:, 0] * ROWS / RATE
     return (X[targets] @ np.linalg.pinv(X.T @ X) @ gradient < 0).astype(int)
 
 
@@ -76,7 +76,7 @@ def test_a_category_of_one_person_gives_the_label_away_and_the_default_does_not(
     with pytest.raises(JobError, match="min_rows must be at least 10"):
         train(tmp_path / "guard", bank, shop, alone, accepted=False)
     with monkeypatch.context() as patch:
-        patch.setattr(spec, "MIN_CATEGORY", 1)  # past the first guard, the second one stands
+        patch.setattr(job_checks, "MIN_CATEGORY", 1)  # past the first guard, the second one stands
         with pytest.raises(SecurityError, match="leverage above"):
             train(tmp_path / "guard", bank, shop, alone, accepted=False)
 

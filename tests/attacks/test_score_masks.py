@@ -51,11 +51,18 @@ def correlation(a, b):
     return abs(np.corrcoef(a, b)[0, 1])
 
 
-def test_without_masks_both_shares_give_a_party_s_scores(session, monkeypatch):
+@pytest.fixture
+def unmasked(monkeypatch):
+    """Protection off; or the active party's view when the other passive parties tell it masks."""
+
     async def nothing(ctx, scope):
         return NoMasks()
 
-    monkeypatch.setattr(shared, "agree", nothing)  # protection off
+    monkeypatch.setattr(shared, "agree", nothing)
+
+
+@pytest.mark.usefixtures("unmasked")
+def test_without_masks_both_shares_give_a_party_s_scores(session):
     views, columns = session()
     for party in columns:
         true = last_scores(views, columns, party)
@@ -91,6 +98,21 @@ def test_all_but_one_that_share_what_they_know_get_the_last_one_s_scores(session
     colluders = sum(last_scores(views, columns, p) for p in ("p0", "p1"))
     found = views.scores()[:, -1] - colluders
     np.testing.assert_allclose(found, last_scores(views, columns, "p2"), atol=9e-4)
+
+
+@pytest.mark.usefixtures("unmasked")
+def test_a_colluder_s_many_columns_pay_for_another_one_s_few(play, tap, tmp_path):
+    """No protection: 5 rounds are within the budget of ten columns, of which one party has two."""
+    rng = np.random.default_rng(12)
+    columns = {"many": rng.standard_normal((ROWS, 8)), "few": rng.standard_normal((ROWS, 2))}
+    own = rng.standard_normal((ROWS, 1))
+    score = columns["many"].sum(axis=1) / 3 + columns["few"] @ [1.0, -0.5] + own[:, 0]
+    y = (rng.random(ROWS) < 1 / (1 + np.exp(-score))).astype(float)
+    seen = run(play, tap, tmp_path, columns, own, y).scores("few")
+    assert seen.shape == (ROWS, 5)
+    known = np.linalg.lstsq(seen[:100], columns["few"][:100], rcond=None)[0]
+    away = columns["few"][100:] - seen[100:] @ known
+    assert (away**2).mean() < 0.02
 
 
 def test_sums_over_two_sets_show_whoever_is_in_one_of_them():
