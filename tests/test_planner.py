@@ -48,7 +48,7 @@ def job(rows=700, columns=(3, 2), crypto="mock", batch=None, epochs=3, **more) -
 def predicted(made: JobSpec, units=STATED, link=HERE, ray=False):
     tables = {name: count(made.party(name)) for name in made.roster.data_parties}
     shape = shape_of(made, tables)
-    return forecast(shape, cipher_costs(made.cipher, units), units, link, ray=ray, tables=tables)
+    return forecast(shape, made.cipher, units, link, ray=ray, tables=tables)
 
 
 @pytest.mark.parametrize(

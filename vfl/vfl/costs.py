@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from vfl.context import Roster
-from vfl.planner.shape import COLUMNS, ROWS, Shape
+from vfl.planner.shape import CLASSES, COLUMNS, ROWS, Shape, epochs_of
 from vfl.planner.units import FAR, STATED
-from vfl.spec import CryptoSpec
+from vfl.spec import CryptoSpec, MultinomialRegression
 
 if TYPE_CHECKING:
     from vfl.spec import JobSpec
@@ -42,9 +43,23 @@ def predicted(job: JobSpec) -> dict[Chosen, float]:
         for spec in map(job.party, job.roster.data_parties)
     ]
     widths[0] += model.intercept  # the active party is first
-    sizes = tuple(widths), model.batch_size, model.descent.epochs
+    outputs = CLASSES if isinstance(model, MultinomialRegression) else 1
+    shape = _shape(tuple(widths), model.batch_size, outputs, 1 + (job.folds or 0))
+    shape = replace(shape, warm=job.warm_start is not None)
+    sizes = tuple(widths), model.batch_size, outputs, shape.fits, epochs_of(job, shape)
     ciphers: tuple[Chosen, ...] = ("lattice", "paillier")
     return {name: _seconds(job.security, name, job.asked.key_bits, *sizes) for name in ciphers}
+
+
+def _shape(widths: tuple[int, ...], batch_size: int | None, outputs: int, fits: int) -> Shape:
+    """Of parties whose tables nobody has seen, under names that all parties give them."""
+    names = [f"party{place}" for place in range(len(widths))]
+    rows = batch_size or ROWS
+    return Shape(
+        Roster(names[0], tuple(names[1:]), "arbiter"),
+        dict.fromkeys(names, ROWS), dict(zip(names, widths, strict=True)), ROWS,
+        (rows,) * max(1, ROWS // rows), 1, outputs=outputs, fits=fits,
+    )  # fmt: skip
 
 
 @functools.lru_cache
@@ -54,24 +69,20 @@ def _seconds(
     key_bits: int,
     widths: tuple[int, ...],
     batch_size: int | None,
+    outputs: int,
+    fits: int,
     epochs: int,
 ) -> float:
     from vfl.planner.ciphers import cipher_costs
     from vfl.planner.protocols import PROTOCOLS
     from vfl_crypto.errors import CryptoError
 
-    cipher = cipher_costs(CryptoSpec(scheme, key_bits), STATED)
-    names = [f"party{place}" for place in range(len(widths))]
-    rows = batch_size or ROWS
-    shape = Shape(
-        Roster(names[0], tuple(names[1:]), "arbiter"),
-        dict.fromkeys(names, ROWS), dict(zip(names, widths, strict=True)), ROWS,
-        (rows,) * max(1, ROWS // rows), epochs,
-    )  # fmt: skip
+    crypto = CryptoSpec(scheme, key_bits)
+    shape = replace(_shape(widths, batch_size, outputs, fits), epochs=epochs)
     try:
         if batch_size:
             most = min(2 * batch_size - 1, max(batch_size, SUMMED))
-            cipher.batch(most, max(widths))
-        return PROTOCOLS[security](shape, cipher, STATED, FAR, ray=True).training_s
+            cipher_costs(crypto, STATED).batch(most, max(widths))
+        return PROTOCOLS[security].forecast(shape, crypto, STATED, FAR, ray=True).training_s
     except CryptoError:
         return math.inf

@@ -160,9 +160,7 @@ def _ciphers(plan: Plan) -> RenderableType:
 
 
 def _measured(plan: Plan) -> str:
-    ciphers = {plan.forecast.cipher, *plan.others} & {"lattice", "paillier", "ckks"}
-    stated = sorted(ciphers - set(plan.probed))
-    rest = f"; stated, not measured: {wording.listed(stated)}" if stated else ""
+    rest = f"; stated, not measured: {wording.listed(plan.stated)}" if plan.stated else ""
     return (
         f"unit costs of this machine in {wording.duration(plan.probe_s)}, {plan.threads} "
         f"threads{rest}"

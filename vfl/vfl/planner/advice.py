@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from vfl import wording
 from vfl.planner.ciphers import cipher_costs
 from vfl.planner.forecast import Forecast
+from vfl.planner.memory import memory_here
 from vfl.planner.units import STATED
 from vfl.protocols.guards import OPENED_BITS
 
@@ -145,11 +145,3 @@ def _machine(job: JobSpec, chosen: Forecast) -> Iterator[Advice]:
 def installed(library: str) -> bool:
     """Whether it can be imported; it is not."""
     return importlib.util.find_spec(library) is not None
-
-
-def memory_here() -> int:
-    """Bytes of this machine; 0 where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 0

@@ -71,7 +71,11 @@ def _send_places(traffic: Traffic, shape: Shape, sender: str, receiver: str, own
 def send_scores(traffic: Traffic, shape: Shape) -> float:
     """Count the messages of scoring the held-out rows; the bytes of all."""
     before = traffic.bytes.total()
-    active, passives, count = shape.roster.active, shape.roster.passives, shape.held_out
+    active, passives, count = (
+        shape.roster.active,
+        shape.roster.passives,
+        shape.held_out * shape.outputs,
+    )
     for name in passives:
         if len(passives) == 1:
             sole = array("values", "disclosed", count, SOLE)

@@ -1,7 +1,8 @@
 """How many rows and feature columns a table has, without interpreting a cell of it.
 
 A CSV file is read for its line ends and its first line, a Parquet or Arrow file for its metadata.
-Nothing that is returned or raised here holds a name or a cell.
+Where a label has classes, they are counted as they are written. Nothing that is returned or raised
+here holds a name or a cell.
 """
 
 from __future__ import annotations
@@ -24,29 +25,58 @@ _LONGEST_HEADER = 1 << 22
 
 @dataclass(frozen=True)
 class Size:
-    """Of a table. `text`: it is parsed from text, which takes more memory than it keeps."""
+    """Of a table.
+
+    `text`: it is parsed from text, which takes more memory than it keeps. `classes` of its label,
+    0 where they were not asked for or cannot be counted.
+    """
 
     rows: int
     features: int
     text: bool
+    classes: int = 0
 
 
-def count(party: PartySpec) -> Size | None:
-    """The size of a party's table; None where it is not here or cannot be read."""
+# The run itself says what is wrong.
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, ImportError, csv.Error)
+
+
+def count(party: PartySpec, *, classes: bool = False) -> Size | None:
+    """The size of a party's table; None where it is not here or cannot be read.
+
+    `classes`: of its label too, if it has one.
+    """
     try:
         rows, names, text = _count(party.data)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        ImportError,
-        csv.Error,
-    ):  # the run itself says what is wrong
+    except _UNREADABLE:
         return None
+    found = 0
+    if classes and party.label:
+        try:
+            found = len({str(cell).strip() for cell in _column(party.data, party.label)})
+        except _UNREADABLE:
+            found = 0
     if party.columns is not None:
-        return Size(rows, len(party.columns), text)
-    features = set(names) - {party.id, party.label, *party.drop}
-    return Size(rows, len(features), text)
+        return Size(rows, len(party.columns), text, found)
+    features = set(names) - {party.id, party.label, party.weight, *party.drop}
+    return Size(rows, len(features), text, found)
+
+
+def _column(data: Any, name: str) -> Iterable[Any]:
+    """The cells of one column."""
+    if isinstance(data, Mapping) or hasattr(data, "iloc"):
+        return data[name]  # type: ignore[no-any-return]
+    if hasattr(data, "column_names"):
+        return data[name].to_pylist()  # type: ignore[no-any-return]
+    path = Path(data)
+    if path.suffix.lower() == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, *lines = csv.reader(file)
+        place = [field.strip() for field in header].index(name)
+        return [line[place] for line in lines if line]
+    kind = "parquet" if path.suffix.lower() == ".parquet" else "feather"
+    table = importlib.import_module(f"pyarrow.{kind}").read_table(path, columns=[name])
+    return table[name].to_pylist()  # type: ignore[no-any-return]
 
 
 def _count(data: Any) -> tuple[int, Iterable[str], bool]:

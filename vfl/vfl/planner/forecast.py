@@ -29,9 +29,11 @@ class Forecast(msgspec.Struct, frozen=True):
     total_s: float
     training_s: float  # keys and rounds
     epoch_s: float  # one epoch, what is made once spread over all
-    epochs: int
+    epoch_bytes: int
+    epochs: int  # at most; under `shared` the rounds of one fit
     keys: int  # key pairs: a key opens only so many values
     bytes: int
     key_bytes: int
     longest_s: float  # work during which another party waits
     parties: list[PartyForecast]
+    fits: int = 1

@@ -5,23 +5,25 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from vfl.errors import JobError, SecurityError
+from vfl.parties.base import folder_of
 from vfl.planner.advice import Advice, advise
-from vfl.planner.ciphers import cipher_costs
 from vfl.planner.counting import count
 from vfl.planner.forecast import Forecast
 from vfl.planner.probe import SECONDS, probe
 from vfl.planner.protocols import PROTOCOLS
 from vfl.planner.shape import shape_of
 from vfl.planner.units import FAR, STATED, Link
-from vfl.spec import CryptoSpec
+from vfl.spec import CryptoSpec, MultinomialRegression
 from vfl_crypto.errors import CryptoError, InsecureParametersError
 
 if TYPE_CHECKING:
+    from vfl.planner.counting import Size
     from vfl.spec import JobSpec
 
 RAY_START: Final = 8.0
@@ -29,8 +31,6 @@ RAY_START: Final = 8.0
 
 HERE: Final = Link(1e10, 0.0, local=True)
 """Between parties of one process, or of one machine that was not measured."""
-
-OTHERS: Final = ("lattice", "paillier", "ckks")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -53,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True):
     threads: int
     probe_s: float
     probed: list[str]
+    stated: list[str]  # ciphers whose unit costs were not measured
     assumed: list[str]
     warnings: list[Advice]
 
@@ -68,17 +69,17 @@ def plan(
     cannot do the job.
     """
     begin = time.perf_counter()
-    tables = {n: s for n in job.roster.data_parties if (s := count(job.party(n)))}
-    shape = shape_of(job, tables)
+    tables = _tables(job)
+    shape = shape_of(job, tables, opened_before(job))
     link = _link(job, link_mbit, latency_ms)
-    cipher = job.cipher
-    units = probe(OTHERS, max(shape.batches), max(shape.columns.values()), seconds=seconds)
+    cipher, level = job.cipher, PROTOCOLS[job.security]
+    measured = [level.units(name) for name in level.ciphers]
+    units = probe(measured, max(shape.batches), max(shape.columns.values()), seconds=seconds)
     took = time.perf_counter() - begin
 
     def under(crypto: CryptoSpec) -> Forecast:
-        return PROTOCOLS[job.security](
-            shape, cipher_costs(crypto, units), units, link, ray=job.transport == "ray",
-            tables=tables,
+        return level.forecast(
+            shape, crypto, units, link, ray=job.transport == "ray", tables=tables
         )  # fmt: skip
 
     try:
@@ -88,34 +89,61 @@ def plan(
     except CryptoError as error:
         raise JobError(f"crypto: {cipher.scheme} cannot do this job: {error}") from error
     others: dict[str, Forecast | str] = {}
-    for scheme in OTHERS:
+    for scheme in level.ciphers:
         if scheme != cipher.scheme:
             try:
                 others[scheme] = under(CryptoSpec(scheme, cipher.key_bits))
             except CryptoError as error:
                 others[scheme] = str(error)
     probed = sorted(units.probed - {"threads"})
+    stated: list[str] = [name for name in level.ciphers if level.units(name) not in units.probed]
     return Plan(
         job.name, job.security, "auto" if job.asked.scheme == "auto" else "job", chosen, others,
         dict(shape.rows), {n: s - (n == job.roster.active and job.model.intercept)
                            for n, s in shape.columns.items()},
         shape.train, len(shape.batches), shape.held_out, link.local, link.bits, link.latency,
-        RAY_START if job.transport == "ray" else 0.0, units.threads, took, probed,
+        RAY_START if job.transport == "ray" else 0.0, units.threads, took, probed, stated,
         list(shape.assumed), advise(job, shape, chosen, others),
     )  # fmt: skip
 
 
 def expected(job: JobSpec) -> Forecast | None:
     """A rough forecast without a probe: stated costs, tables that are here; None without one."""
-    tables = {n: s for n in job.roster.data_parties if (s := count(job.party(n)))}
+    tables = _tables(job)
     link = FAR if any(p.placement for p in job.parties) else HERE
     try:
-        return PROTOCOLS[job.security](
-            shape_of(job, tables), cipher_costs(job.cipher, STATED), STATED, link,
+        return PROTOCOLS[job.security].forecast(
+            shape_of(job, tables, opened_before(job)), job.cipher, STATED, link,
             ray=job.transport == "ray", tables=tables,
         )  # fmt: skip
     except CryptoError:  # the run itself says what is wrong
         return None
+
+
+def opened_before(job: JobSpec) -> int:
+    """Vectors of training scores that earlier runs opened, where a warm start's is here."""
+    if job.warm_start is None:
+        return 0
+    for name in job.roster.data_parties:
+        path = folder_of(job.party(name), Path(job.warm_start)) / "model.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=_Earlier).scores_opened
+        except (OSError, msgspec.MsgspecError):  # the run itself says what is wrong
+            continue
+    return 0
+
+
+class _Earlier(msgspec.Struct, frozen=True):
+    """Of a stored model."""
+
+    scores_opened: int
+
+
+def _tables(job: JobSpec) -> dict[str, Size]:
+    """Sizes of those tables that are here."""
+    classes = isinstance(job.model, MultinomialRegression)
+    found = {n: count(job.party(n), classes=classes) for n in job.roster.data_parties}
+    return {name: size for name, size in found.items() if size}
 
 
 def _link(job: JobSpec, mbit: float | None, latency_ms: float | None) -> Link:

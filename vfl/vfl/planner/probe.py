@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from vfl.planner import probe_shares
+from vfl.planner.memory import memory_here
+from vfl.planner.timed import best
 from vfl.planner.units import STATED, CkksUnits, LatticeUnits, PaillierUnits, Units
 from vfl_crypto.linear import Matrix
 from vfl_crypto.psi import Blinder
@@ -33,16 +37,23 @@ def probe(
     ciphers: Collection[str], rows: int, columns: int, *,
     seconds: float = SECONDS, threads: int | None = None,
 ) -> Units:  # fmt: skip
-    """`STATED` with what could be measured; `ciphers` by name, X (rows, columns) of a batch."""
+    """`STATED` with what could be measured: X (rows, columns) is the largest matrix of a batch.
+
+    `ciphers` are fields of `Units`, those whose products become shares with a suffix.
+    """
     threads = threads or os.cpu_count() or 1
     end = time.monotonic() + seconds
     units = STATED.measured(threads=threads)
+    if here := memory_here():
+        units = replace(units, tile_budget=here // 4)  # as `schemes.make_sharing_scheme`
     shape = min(rows, _ROWS), min(columns, _COLUMNS)
     probes: list[Callable[[], dict[str, Any]]] = [
         *([lambda: {"lattice": lattice(*shape, threads)}] if "lattice" in ciphers else []),
         *([lambda: {"paillier": paillier(threads)}] if "paillier" in ciphers else []),
         *([lambda: {"ckks": ckks(shape[0], threads)}] if "ckks" in ciphers else []),
-        lambda: points(threads), reading, clear, overhead,
+        *([lambda: probe_shares.lattice(*shape, threads)] if "lattice_shares" in ciphers else []),
+        *([lambda: probe_shares.paillier(threads)] if "paillier_shares" in ciphers else []),
+        lambda: probe_shares.clear(shape[0]), lambda: points(threads), reading, clear, overhead,
     ]  # fmt: skip
     for one in probes:
         if time.monotonic() + _LONGEST > end:
@@ -58,16 +69,16 @@ def lattice(rows: int, columns: int, threads: int) -> LatticeUnits:
 
     scheme = LatticeScheme(threads=threads)
     plan = scheme.plan(rows, columns)
-    make, holder = _best(scheme.generate, 2)
-    read, encryptor = _best(lambda: scheme.encryptor(holder.public_key), 2)
+    make, holder = best(scheme.generate, 2)
+    read, encryptor = best(lambda: scheme.encryptor(holder.public_key), 2)
     X = np.random.default_rng(0).standard_normal((rows, columns))
-    block, vector = _best(lambda: encryptor.encrypt(X[:, 0]), 4)
-    add, _ = _best(lambda: encryptor.add(vector, vector), 4)
+    block, vector = best(lambda: encryptor.encrypt(X[:, 0]), 4)
+    add, _ = best(lambda: encryptor.add(vector, vector), 4)
     matrix = Matrix(X)
-    first, product = _best(lambda: encryptor.rmatmul(matrix, vector), 1)
-    again, _ = _best(lambda: encryptor.rmatmul(matrix, vector), 4)
-    depart, sent = _best(lambda: encryptor.encrypt(X[0], product), 4)
-    opened, _ = _best(lambda: holder.decrypt(sent), 4)
+    first, product = best(lambda: encryptor.rmatmul(matrix, vector), 1)
+    again, _ = best(lambda: encryptor.rmatmul(matrix, vector), 4)
+    depart, sent = best(lambda: encryptor.encrypt(X[0], product), 4)
+    opened, _ = best(lambda: holder.decrypt(sent), 4)
     holder.close()
     blocks, results = plan.inner_blocks, plan.results
     link = (plan.upload_bytes + plan.download_bytes) * BYTE_NS * 1e-9
@@ -83,17 +94,17 @@ def paillier(threads: int) -> PaillierUnits:
     from vfl_crypto.paillier import PaillierScheme
 
     scheme = PaillierScheme(2048, threads=threads)
-    make, holder = _best(scheme.generate, 1)
+    make, holder = best(scheme.generate, 1)
     encryptor = scheme.encryptor(holder.public_key)
     X = np.random.default_rng(0).standard_normal((192, 8))
-    tables, _ = _best(lambda: encryptor.encrypt(X[:1, 0]), 1)
-    encrypt, vector = _best(lambda: encryptor.encrypt(X[:, 0]), 2)
-    add, _ = _best(lambda: encryptor.add(vector, vector), 2)
-    narrow, _ = _best(lambda: encryptor.rmatmul(X[:, :1], vector), 2)
-    wide, product = _best(lambda: encryptor.rmatmul(X, vector), 2)
-    more, _ = _best(lambda: encryptor.encrypt(X[0], product), 1)
-    depart, sent = _best(lambda: encryptor.encrypt(X[0], product), 2)
-    opened, _ = _best(lambda: holder.decrypt(sent), 2)
+    tables, _ = best(lambda: encryptor.encrypt(X[:1, 0]), 1)
+    encrypt, vector = best(lambda: encryptor.encrypt(X[:, 0]), 2)
+    add, _ = best(lambda: encryptor.add(vector, vector), 2)
+    narrow, _ = best(lambda: encryptor.rmatmul(X[:, :1], vector), 2)
+    wide, product = best(lambda: encryptor.rmatmul(X, vector), 2)
+    more, _ = best(lambda: encryptor.encrypt(X[0], product), 1)
+    depart, sent = best(lambda: encryptor.encrypt(X[0], product), 2)
+    opened, _ = best(lambda: holder.decrypt(sent), 2)
     holder.close()
     rows, columns = X.shape
     entry = max(0.0, wide - narrow) / (columns - 1)
@@ -110,15 +121,15 @@ def ckks(rows: int, threads: int) -> CkksUnits:
     from vfl_crypto.ckks.layout import Layout
 
     scheme = CkksScheme(threads=threads)
-    make, holder = _best(scheme.generate, 2)
-    read, encryptor = _best(lambda: scheme.encryptor(holder.public_key), 2)
+    make, holder = best(scheme.generate, 2)
+    read, encryptor = best(lambda: scheme.encryptor(holder.public_key), 2)
     X = np.random.default_rng(0).standard_normal((rows, 1))
     blocks = Layout(rows, Formats().slots).blocks
-    encrypt, vector = _best(lambda: encryptor.encrypt(X[:, 0]), 4)
-    add, _ = _best(lambda: encryptor.add(vector, vector), 4)
-    multiply, product = _best(lambda: encryptor.rmatmul(X, vector), 4)
-    depart, sent = _best(lambda: encryptor.encrypt(X[0], product), 4)
-    opened, _ = _best(lambda: holder.decrypt(sent), 4)
+    encrypt, vector = best(lambda: encryptor.encrypt(X[:, 0]), 4)
+    add, _ = best(lambda: encryptor.add(vector, vector), 4)
+    multiply, product = best(lambda: encryptor.rmatmul(X, vector), 4)
+    depart, sent = best(lambda: encryptor.encrypt(X[0], product), 4)
+    opened, _ = best(lambda: holder.decrypt(sent), 4)
     holder.close()
     return CkksUnits(make, read, encrypt / blocks, add / blocks, multiply / blocks, depart, opened)
 
@@ -127,8 +138,8 @@ def points(threads: int) -> dict[str, float]:
     """Hashing and raising ids, checking and raising points."""
     blinder = Blinder(threads)
     ids = [b"%d" % i for i in range(_POINTS)]
-    own, masked = _best(lambda: blinder.blind_ids(ids, bytes(32)), 2)
-    foreign, _ = _best(lambda: blinder.blind(masked), 2)
+    own, masked = best(lambda: blinder.blind_ids(ids, bytes(32)), 2)
+    foreign, _ = best(lambda: blinder.blind(masked), 2)
     return {"own_point": own / _POINTS, "foreign_point": foreign / _POINTS}
 
 
@@ -141,7 +152,7 @@ def reading() -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="vfl-plan-") as folder:
         path = Path(folder) / "t.csv"
         path.write_text("\n".join(lines), encoding="utf-8")
-        took, _ = _best(lambda: read_table(path, party="probe", id="id"), 2)
+        took, _ = best(lambda: read_table(path, party="probe", id="id"), 2)
     return {"read_cell": took / (2000 * 11)}
 
 
@@ -151,8 +162,8 @@ def clear() -> dict[str, float]:
 
     X = np.random.default_rng(0).standard_normal((20_000, 10))
     matrix, weights = Matrix(X), np.ones(10)
-    score, _ = _best(lambda: np.asarray(matrix, dtype=np.float64) @ weights, 3)
-    guard, _ = _best(lambda: leverage(X), 2)
+    score, _ = best(lambda: np.asarray(matrix, dtype=np.float64) @ weights, 3)
+    guard, _ = best(lambda: leverage(X), 2)
     return {"entry": score / X.size, "leverage": guard / (X.size * X.shape[1])}
 
 
@@ -176,7 +187,7 @@ def overhead() -> dict[str, float]:
     epochs = 10
     job = JobSpec(
         parties=parties, model=LogisticRegression(epochs=epochs, tolerance=0.0), crypto="mock",
-        transport="inprocess", test_fraction=0.0, accept_gradient_leak=True,
+        security="arbiter", transport="inprocess", test_fraction=0.0, accept_gradient_leak=True,
     )  # fmt: skip
     stamps: list[float] = []
     with tempfile.TemporaryDirectory(prefix="vfl-plan-") as folder:
@@ -185,22 +196,12 @@ def overhead() -> dict[str, float]:
             on_event=lambda e: stamps.append(time.perf_counter()) if e.text == "training" else None,
         )  # fmt: skip
         state = {"theta": [0.0] * 10}
-        stored, _ = _best(lambda: write_atomically(Path(folder) / "c.json", state, "probe"), 5)
+        stored, _ = best(lambda: write_atomically(Path(folder) / "c.json", state, "probe"), 5)
     block = bytes(1 << 22)
-    hashed, _ = _best(lambda: hashlib.sha256(block), 2)
-    copied, _ = _best(lambda: bytearray(block), 2)
+    hashed, _ = best(lambda: hashlib.sha256(block), 2)
+    copied, _ = best(lambda: bytearray(block), 2)
     return {
         "message": max(0.0, (stamps[-1] - stamps[0]) / epochs - 3 * stored) / 8,
         "checkpoint": stored,
         "byte": (hashed + 2 * copied) / len(block),
     }
-
-
-def _best(work: Callable[[], Any], times: int) -> tuple[float, Any]:
-    """The least seconds of a few calls, for others at work only add; what the last returned."""
-    taken, result = [], None
-    for _ in range(times):
-        begin = time.perf_counter()
-        result = work()
-        taken.append(time.perf_counter() - begin)
-    return min(taken), result

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from vfl.planner import arbiter
+from vfl.planner import arbiter, shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vfl.planner.ciphers import Cipher
     from vfl.planner.counting import Size
     from vfl.planner.forecast import Forecast
     from vfl.planner.shape import Shape
     from vfl.planner.units import Link, Units
+    from vfl.spec import Cipher, CryptoSpec
 
 
 class Forecaster(Protocol):
@@ -22,7 +23,7 @@ class Forecaster(Protocol):
     def __call__(
         self,
         shape: Shape,
-        cipher: Cipher,
+        crypto: CryptoSpec,
         units: Units,
         link: Link,
         *,
@@ -31,4 +32,24 @@ class Forecaster(Protocol):
     ) -> Forecast: ...
 
 
-PROTOCOLS: Final[Mapping[str, Forecaster]] = {"arbiter": arbiter.forecast}
+@dataclass(frozen=True)
+class Level:
+    """What one security level takes.
+
+    `ciphers` can carry it; their unit costs are the fields of `Units` of the same name, or for
+    products that become shares `NAME_shares`.
+    """
+
+    forecast: Forecaster
+    ciphers: tuple[Cipher, ...]
+    shares: bool
+
+    def units(self, cipher: str) -> str:
+        """The field of `Units` that holds what a cipher takes here."""
+        return f"{cipher}_shares" if self.shares else cipher
+
+
+PROTOCOLS: Final[Mapping[str, Level]] = {
+    "arbiter": Level(arbiter.forecast, ("lattice", "paillier", "ckks"), shares=False),
+    "shared": Level(shared.forecast, ("lattice", "paillier"), shares=True),
+}

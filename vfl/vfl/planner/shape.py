@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vfl.models import linear
+from vfl.protocols.guards import ScoreBudget
+from vfl.spec import MultinomialRegression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,18 +22,25 @@ ROWS: Final = 10_000
 COLUMNS: Final = 20
 """Columns of a party that does not name its own and whose table is elsewhere."""
 
+CLASSES: Final = 3
+"""Classes of a label that cannot be read here."""
+
 
 @dataclass(frozen=True)
 class Shape:
-    """A job's sizes, read or assumed."""
+    """A job's sizes, read or assumed. One epoch of a level on shares is a round."""
 
-    roster: Roster  # with an arbiter
+    roster: Roster
     rows: Mapping[str, int]  # of each data party's table
     columns: Mapping[str, int]  # features, the intercept of the active party included
     joint: int
     batches: tuple[int, ...]  # training rows of each
-    epochs: int
+    epochs: int  # at most, in one fit
     assumed: tuple[str, ...] = ()  # what was not read, in words
+    outputs: int = 1  # scores a row
+    fits: int = 1  # one, and one for each fold of a cross-validation
+    warm: bool = False  # the last fit starts from weights
+    opened: int = 0  # vectors of training scores, by the runs that it starts from
 
     @property
     def train(self) -> int:
@@ -42,13 +51,22 @@ class Shape:
         return self.joint - self.train
 
     @property
-    def arbiter(self) -> str:
-        assert self.roster.arbiter is not None  # a checked job names one
-        return self.roster.arbiter
+    def ranks(self) -> dict[str, int]:
+        """Independent columns of each passive party, at most; centred ones are one fewer."""
+        most = max(1, self.train - 1)
+        return {name: min(self.columns[name], most) for name in self.roster.passives}
+
+    @property
+    def vectors(self) -> int:
+        """Scores of a row and round that do not follow from the others (`protocols.shared`)."""
+        return max(1, self.outputs - 1)
 
 
-def shape_of(job: JobSpec, tables: Mapping[str, Size]) -> Shape:
-    """The sizes of a checked job, from those tables that are on this machine."""
+def shape_of(job: JobSpec, tables: Mapping[str, Size], opened: int = 0) -> Shape:
+    """The sizes of a checked job, from those tables that are on this machine.
+
+    `opened`: vectors of training scores, by the runs that a warm start continues.
+    """
     roster = job.roster
     known = {name: size.rows for name, size in tables.items()}
     usual = min(known.values(), default=ROWS)
@@ -64,10 +82,28 @@ def shape_of(job: JobSpec, tables: Mapping[str, Size]) -> Shape:
         assumed.append(f"{name}: a table of {rows[name]:,} rows{guessed}, for it is not here")
     columns[roster.active] += job.model.intercept
     joint = min(rows.values())
+    if job.security != "arbiter":
+        assumed.append("all columns of a party are independent")
     assumed.append(f"{joint:,} rows are common to all tables: as many as can be")
     train, _ = linear.split(joint, job.test_fraction)
     slices = linear.batches(max(1, train.stop), job.model.batch_size)
-    return Shape(
-        roster, rows, columns, joint, tuple(s.stop - s.start for s in slices),
-        job.model.descent.epochs, tuple(assumed),
+    outputs = 1
+    if isinstance(job.model, MultinomialRegression):
+        found = tables[roster.active].classes if roster.active in tables else 0
+        outputs = found or CLASSES
+        if not found:
+            assumed.append(f"the label has {outputs} classes, for it cannot be counted here")
+    shape = Shape(
+        roster, rows, columns, joint, tuple(s.stop - s.start for s in slices), 1, tuple(assumed),
+        outputs, 1 + (job.folds or 0), job.warm_start is not None, opened,
     )  # fmt: skip
+    return replace(shape, epochs=epochs_of(job, shape))
+
+
+def epochs_of(job: JobSpec, shape: Shape) -> int:
+    """Of one fit at most: as asked; under a level that opens scores what their budget allows."""
+    if job.security == "arbiter":
+        return job.model.descent.epochs
+    budget = ScoreBudget(job.accept_score_leak, shape.opened)
+    columns = sum(shape.ranks.values())
+    return budget.rounds(job.model.epochs, columns, shape.vectors, shape.fits, shape.warm)

@@ -78,20 +78,20 @@ class Traffic:
 def scopes(epochs: int, batches: Sequence[int]) -> Iterator[tuple[str, int, int]]:
     """A "train/EPOCH/BATCH" of each length for each size of batch: (scope, rows, how many)."""
     alike = Counter((len(str(index)), rows) for index, rows in enumerate(batches))
-    for epoch, many in _lengths(epochs):
+    for epoch, many in lengths(epochs):
         for (digits, rows), more in alike.items():
             yield f"train/{epoch}/{'0' * digits}", rows, many * more
 
 
 def epoch_scopes(epochs: int) -> Iterator[tuple[str, int]]:
     """A "train/EPOCH" of each length: (scope, how many)."""
-    return ((f"train/{first}", many) for first, many in _lengths(epochs))
+    return ((f"train/{first}", many) for first, many in lengths(epochs))
 
 
-def _lengths(count: int) -> Iterator[tuple[int, int]]:
-    """The numbers below `count`, one of each length in digits: (number, how many)."""
-    low = 0
-    while low < count:
-        high = min(max(10, 10 * low), count)
+def lengths(stop: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """The numbers in [start, stop), one of each length in digits: (number, how many)."""
+    low = start
+    while low < stop:
+        high = min(10 ** len(str(low)), stop)
         yield low, high - low
         low = high

@@ -25,7 +25,8 @@ def send_training(
     keys: int,
 ) -> None:
     """Count all messages. `work`: costs by party and rows of a batch; `keys`: how many pairs."""
-    active, arbiter = shape.roster.active, shape.arbiter
+    active, arbiter = shape.roster.active, shape.roster.arbiter
+    assert arbiter is not None
     for name in (*shape.roster.passives, arbiter):
         traffic.send(messages.Checkpointed, name, active, "train", plain("epochs", []))
         start = plain("epoch", 0), plain("batch_rows", list(shape.batches))
@@ -48,7 +49,8 @@ def send_training(
 def _send_rounds(
     traffic: Traffic, shape: Shape, cipher: Cipher, name: str, work: Mapping[int, Batch]
 ) -> None:
-    active, arbiter, columns = shape.roster.active, shape.arbiter, shape.columns[name]
+    active, arbiter, columns = shape.roster.active, shape.roster.arbiter, shape.columns[name]
+    assert arbiter is not None
     sums = _encrypted(cipher, columns, "sums")
     step = array("values", "disclosed", columns, STEP)
     for scope, rows, times in scopes(shape.epochs, shape.batches):
