@@ -44,19 +44,21 @@ def predicted(job: JobSpec) -> dict[Chosen, float]:
     ]
     widths[0] += model.intercept  # the active party is first
     outputs = CLASSES if isinstance(model, MultinomialRegression) else 1
-    shape = _shape(tuple(widths), model.batch_size, outputs, 1 + (job.folds or 0))
+    shape = _shape(job.security, tuple(widths), model.batch_size, outputs, 1 + (job.folds or 0))
     shape = replace(shape, warm=job.warm_start is not None)
     sizes = tuple(widths), model.batch_size, outputs, shape.fits, epochs_of(job, shape)
     ciphers: tuple[Chosen, ...] = ("lattice", "paillier")
     return {name: _seconds(job.security, name, job.asked.key_bits, *sizes) for name in ciphers}
 
 
-def _shape(widths: tuple[int, ...], batch_size: int | None, outputs: int, fits: int) -> Shape:
+def _shape(
+    security: str, widths: tuple[int, ...], batch_size: int | None, outputs: int, fits: int
+) -> Shape:
     """Of parties whose tables nobody has seen, under names that all parties give them."""
     names = [f"party{place}" for place in range(len(widths))]
     rows = batch_size or ROWS
     return Shape(
-        Roster(names[0], tuple(names[1:]), "arbiter"),
+        Roster(names[0], tuple(names[1:]), "arbiter" if security == "arbiter" else None),
         dict.fromkeys(names, ROWS), dict(zip(names, widths, strict=True)), ROWS,
         (rows,) * max(1, ROWS // rows), 1, outputs=outputs, fits=fits,
     )  # fmt: skip
@@ -78,7 +80,7 @@ def _seconds(
     from vfl_crypto.errors import CryptoError
 
     crypto = CryptoSpec(scheme, key_bits)
-    shape = replace(_shape(widths, batch_size, outputs, fits), epochs=epochs)
+    shape = replace(_shape(security, widths, batch_size, outputs, fits), epochs=epochs)
     try:
         if batch_size:
             most = min(2 * batch_size - 1, max(batch_size, SUMMED))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
 from rich.rule import Rule
 from rich.text import Text
 
 from vfl import wording
-from vfl.planner.forecast import KINDS, Forecast
+from vfl.planner.forecast import KINDS, Forecast, PartyForecast
 from vfl.tables import STAGES, bullets, new_table, sections, stacked
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def plan_summary(plan: Plan) -> RenderableType:
     body = sections()
     body.add_row("cipher", Text(_cipher(plan.forecast, auto=plan.chosen_by == "auto")))
     body.add_row("sizes", Text(_sizes(plan)))
+    body.add_row("security", _security(plan))
     body.add_row()
     body.add_row("time", _times(plan))
     body.add_row()
@@ -71,6 +72,20 @@ def _sizes(plan: Plan) -> str:
     )
 
 
+def _security(plan: Plan) -> RenderableType:
+    """What the level shows to whom while it trains."""
+    table = new_table(plan.security, "learns in training")
+    table.columns[1].justify = "left"
+    for party in plan.forecast.parties:
+        for place, what in enumerate(plan.learns[party.role] or ["nothing"]):
+            table.add_row("" if place else _named(party), Text(what))
+    return table
+
+
+def _named(party: PartyForecast) -> Text:
+    return Text.assemble(party.name, (f" {party.role}", "dim"))
+
+
 def _times(plan: Plan) -> RenderableType:
     forecast = plan.forecast
     table = new_table("seconds", *STAGES)
@@ -81,7 +96,7 @@ def _times(plan: Plan) -> RenderableType:
     for party in forecast.parties:
         own = {stage: party.seconds.get(stage, 0.0) for stage in STAGES}
         table.add_row(
-            Text.assemble(party.name, (f" {party.role}", "dim")),
+            _named(party),
             *(f"{s:.2f}" if s < 100 else f"{s:,.0f}" for s in own.values()),
             stacked(own, longest),
         )
@@ -96,10 +111,18 @@ def _times(plan: Plan) -> RenderableType:
         table,
         Text(
             f"{wording.duration(forecast.total_s)} from start to end{start}; keys and training "
-            f"{wording.duration(forecast.training_s)}, {forecast.epochs} epochs of "
-            f"{wording.duration(forecast.epoch_s)} if none is saved by converging; {where}"
+            f"{wording.duration(forecast.training_s)}, {_epochs(plan)}, each "
+            f"{wording.duration(forecast.epoch_s)} and {wording.size(forecast.epoch_bytes)}; "
+            f"{where}"
         ),
     )
+
+
+def _epochs(plan: Plan) -> str:
+    forecast = plan.forecast
+    name = "epoch" if plan.security == "arbiter" else "round"
+    count = f"at most {forecast.epochs} {name}{'' if forecast.epochs == 1 else 's'}"
+    return count if forecast.fits == 1 else f"{forecast.fits} fits of {count}"
 
 
 def _bytes(forecast: Forecast) -> RenderableType:
@@ -125,8 +148,12 @@ def _bytes(forecast: Forecast) -> RenderableType:
     )
 
 
+_KEYS: Final = ("train.key", "shared.start")
+_GROUPS: Final = {"align": "align", "score": "score"}
+
+
 def _group(kind: str) -> str:
-    return "key" if kind == "train.key" else kind.partition(".")[0]
+    return _GROUPS.get(kind.partition(".")[0], "train") if kind not in _KEYS else "key"
 
 
 def _memory(forecast: Forecast) -> RenderableType:
@@ -135,11 +162,11 @@ def _memory(forecast: Forecast) -> RenderableType:
     for party in forecast.parties:
         sizes = (party.memory.get(part, 0) for part in parts)
         table.add_row(party.name, *(wording.size(size) if size else "" for size in sizes))
-    return Group(table, Text("beside some 150 MiB of the program itself"))
+    return Group(table, Text("beside some 300 MiB of the program itself"))
 
 
 def _ciphers(plan: Plan) -> RenderableType:
-    table = new_table("", "keys and training", "an epoch", "bytes", "security", "")
+    table = new_table("", "keys and training", "each", "bytes", "security", "")
     table.columns[-1].justify = "left"
     for name, found in {plan.forecast.cipher: plan.forecast, **plan.others}.items():
         if isinstance(found, str):

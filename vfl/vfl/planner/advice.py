@@ -5,14 +5,11 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from vfl import wording
-from vfl.planner.ciphers import cipher_costs
+from vfl.planner import leaks
+from vfl.planner.finding import Advice
 from vfl.planner.forecast import Forecast
 from vfl.planner.memory import memory_here
-from vfl.planner.units import STATED
-from vfl.protocols.guards import OPENED_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,15 +24,7 @@ MANY_EPOCHS: Final = 100
 SMALL_TOLERANCE: Final = 1e-6
 
 
-class Advice(msgspec.Struct, frozen=True):
-    """A warning: `about` is a word for programs, `text` says what and what to do.
-
-    `refused`: the job will end with an error.
-    """
-
-    about: str
-    text: str
-    refused: bool = False
+_LEAKS: Final = {"arbiter": leaks.opened_gradients, "shared": leaks.opened_scores}
 
 
 def advise(
@@ -43,51 +32,28 @@ def advise(
 ) -> list[Advice]:
     """All that apply, those that end the job first."""
     found = [
-        *_guards(job, shape),
+        *_LEAKS[job.security](job, shape),
+        *_features(job, shape),
         *_choices(job, shape, chosen, others),
         *_machine(job, chosen),
     ]
     return sorted(found, key=lambda one: not one.refused)
 
 
-def _guards(job: JobSpec, shape: Shape) -> Iterator[Advice]:
-    least = min(shape.batches)
-    for name, columns in shape.columns.items():
-        if OPENED_BITS * columns > least:
-            text = (
-                f"{name}: {columns} columns open {OPENED_BITS * columns} bits about a batch of "
-                f"{least} rows; "
-            )
-            if job.accept_gradient_leak:
-                yield Advice("columns", text + "labels can be solved for")
-            else:
-                yield Advice(
-                    "columns", text + f"the job will be refused: use at least {OPENED_BITS} rows a "
-                    "column (larger batches, fewer columns)", refused=True,
-                )  # fmt: skip
+def _features(job: JobSpec, shape: Shape) -> Iterator[Advice]:
     features = sum(shape.columns.values())
     if features > shape.train:
+        what = "raise l2" if job.model.l2 else "l2: 0 chooses none of them: set l2"
         yield Advice(
             "features", f"{features} features above {shape.train} training rows: many models fit "
-            "them all; raise l2, or use fewer columns",
-        )  # fmt: skip
-    if job.accept_gradient_leak:
-        yield Advice(
-            "leak", "accept_gradient_leak: true switches the guards on opened gradients off"
-        )
-    opened = features * len(shape.batches)
-    openings = cipher_costs(job.cipher, STATED).key.openings
-    if opened > openings:
-        yield Advice(
-            "openings", f"an epoch opens {opened:,} values and a key of this cipher {openings:,}: "
-            "the job will be refused; use fewer, larger batches (model.batch_size)", refused=True,
+            f"them all; {what}, or use fewer columns",
         )  # fmt: skip
 
 
 def _choices(
     job: JobSpec, shape: Shape, chosen: Forecast, others: Mapping[str, Forecast | str]
 ) -> Iterator[Advice]:
-    if chosen.cipher == "lattice":
+    if chosen.cipher == "lattice" and job.security == "arbiter":
         from vfl_crypto.lattice.parameters import WIDE
 
         rows = max(shape.batches)
@@ -103,7 +69,7 @@ def _choices(
         if ratio >= DEARER:
             yield Advice(
                 "cipher", f"crypto: paillier is expected to train {ratio:.0f} times as long as "
-                "crypto: lattice, which is exact and of 128-bit security as well",
+                "crypto: lattice, which is of 128-bit security as well",
             )  # fmt: skip
     if 0 < chosen.security_bits < 128:
         yield Advice(
@@ -113,9 +79,9 @@ def _choices(
     if chosen.security_bits == 0:
         yield Advice("mock", "crypto: mock protects nothing; it is for trying a job out")
     model = job.model
-    if model.descent.epochs > MANY_EPOCHS and model.tolerance < SMALL_TOLERANCE:
+    if chosen.epochs > MANY_EPOCHS and model.tolerance < SMALL_TOLERANCE:
         yield Advice(
-            "epochs", f"{model.descent.epochs} epochs with tolerance {model.tolerance:g} will "
+            "epochs", f"{chosen.epochs} epochs with tolerance {model.tolerance:g} will "
             "hardly stop early; the default of 1e-4 usually does after some tens",
         )  # fmt: skip
 

@@ -12,11 +12,12 @@ import msgspec
 
 from vfl.errors import JobError, SecurityError
 from vfl.parties.base import folder_of
-from vfl.planner.advice import Advice, advise
+from vfl.planner.advice import advise
 from vfl.planner.counting import count
+from vfl.planner.finding import Advice
 from vfl.planner.forecast import Forecast
 from vfl.planner.probe import SECONDS, probe
-from vfl.planner.protocols import PROTOCOLS
+from vfl.planner.protocols import PROTOCOLS, Level
 from vfl.planner.shape import shape_of
 from vfl.planner.units import FAR, STATED, Link
 from vfl.spec import CryptoSpec, MultinomialRegression
@@ -55,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True):
     probed: list[str]
     stated: list[str]  # ciphers whose unit costs were not measured
     assumed: list[str]
+    learns: dict[str, list[str]]  # by role: what the level's training shows it
     warnings: list[Advice]
 
 
@@ -103,8 +105,23 @@ def plan(
                            for n, s in shape.columns.items()},
         shape.train, len(shape.batches), shape.held_out, link.local, link.bits, link.latency,
         RAY_START if job.transport == "ray" else 0.0, units.threads, took, probed, stated,
-        list(shape.assumed), advise(job, shape, chosen, others),
+        list(shape.assumed), _learns(level, chosen), advise(job, shape, chosen, others),
     )  # fmt: skip
+
+
+def _learns(level: Level, chosen: Forecast) -> dict[str, list[str]]:
+    """What is declared, less what is carried by messages that this job does not send."""
+    received = {party.role: set[str]() for party in chosen.parties}
+    for party in chosen.parties:
+        received[party.role] |= party.received.keys()
+    return {
+        role: [
+            one.what
+            for one in level.declaration.disclosures
+            if one.to == role and (not one.carried_by or one.carried_by in kinds)
+        ]
+        for role, kinds in received.items()
+    }
 
 
 def expected(job: JobSpec) -> Forecast | None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from vfl.planner import arbiter, shared
+from vfl.protocols import arbiter_messages, shared_messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vfl.declaration import Declaration
     from vfl.planner.counting import Size
     from vfl.planner.forecast import Forecast
     from vfl.planner.shape import Shape
@@ -43,6 +45,7 @@ class Level:
     forecast: Forecaster
     ciphers: tuple[Cipher, ...]
     shares: bool
+    declaration: Declaration
 
     def units(self, cipher: str) -> str:
         """The field of `Units` that holds what a cipher takes here."""
@@ -50,6 +53,8 @@ class Level:
 
 
 PROTOCOLS: Final[Mapping[str, Level]] = {
-    "arbiter": Level(arbiter.forecast, ("lattice", "paillier", "ckks"), shares=False),
-    "shared": Level(shared.forecast, ("lattice", "paillier"), shares=True),
+    "arbiter": Level(
+        arbiter.forecast, ("lattice", "paillier", "ckks"), False, arbiter_messages.DECLARATION
+    ),
+    "shared": Level(shared.forecast, ("lattice", "paillier"), True, shared_messages.DECLARATION),
 }

@@ -73,7 +73,9 @@ class Lattice:
         self._packed = sum(q.bit_length() for q in WIDE.primes) * WIDE.n // 8
 
     def key(self, shapes: Sequence[tuple[int, int]]) -> Key:
-        from vfl_crypto.lattice.masking import DROPPED_BITS, OPENINGS_PER_BIT
+        from vfl.protocols.blocks import HANDED_BITS
+        from vfl.protocols.iterate import WEIGHT_BITS
+        from vfl_crypto.lattice.masking import OPENINGS_PER_BIT
         from vfl_crypto.lattice.shares import levels_for
 
         units, p, levels = self._units, self._set, levels_for(shapes)
@@ -82,7 +84,8 @@ class Lattice:
         size = self._packed + levels * (switching + 5) + 105
         return Key(
             size, units.make_key + levels * units.make_level,
-            units.read_key + levels * units.read_level, 0.0, OPENINGS_PER_BIT << DROPPED_BITS,
+            units.read_key + levels * units.read_level, 0.0,
+            OPENINGS_PER_BIT << WEIGHT_BITS - HANDED_BITS,
             size + 2 * self._poly + levels * digits * 2 * len(p.moduli) * p.n * 8,
         )  # fmt: skip
 

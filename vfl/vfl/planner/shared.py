@@ -13,7 +13,7 @@ cost alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vfl.planner.forecast import Forecast
 from vfl.planner.memory import data_memory
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from vfl.planner.share_costs import ShareCosts
     from vfl.planner.units import Link, Units
     from vfl.spec import CryptoSpec
+
+_COPIES: Final = 5
+"""Of a passive party's columns: independent, integers in both directions; two while these are made,
+whose memory is not given back."""
 
 
 def forecast(
@@ -157,7 +161,7 @@ class _Job(Timing):
             return self.party(name, memory)
         forward, backward, rank = self.forward[name], self.backward[name], self.ranks[name]
         memory = data_memory(
-            self.shape, name, matrix=8 * rank * (3 * rows + 2 * rank),
+            self.shape, name, matrix=8 * rank * (_COPIES * rows + 2 * rank),
             tiles=min(forward.kept + backward.kept, self.units.tile_budget),
             ciphertexts=max(forward.working, backward.working), keys=self.key.memory, text=text,
         )  # fmt: skip

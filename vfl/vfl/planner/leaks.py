@@ -1,0 +1,88 @@
+"""Where a level's guards on what it opens will refuse a job, or were switched off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vfl.planner.ciphers import cipher_costs
+from vfl.planner.finding import Advice
+from vfl.planner.share_costs import share_costs
+from vfl.planner.units import STATED
+from vfl.protocols.guards import OPENED_BITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vfl.planner.shape import Shape
+    from vfl.spec import JobSpec
+
+FEW_ROUNDS: Final = 8
+"""Below these a fit on whitened columns has seldom converged."""
+
+
+def opened_gradients(job: JobSpec, shape: Shape) -> Iterator[Advice]:
+    """Level `arbiter`."""
+    least = min(shape.batches)
+    for name, columns in shape.columns.items():
+        if OPENED_BITS * columns > least:
+            text = (
+                f"{name}: {columns} columns open {OPENED_BITS * columns} bits about a batch of "
+                f"{least} rows; "
+            )
+            if job.accept_gradient_leak:
+                yield Advice("columns", text + "labels can be solved for")
+            else:
+                yield Advice(
+                    "columns", text + f"the job will be refused: use at least {OPENED_BITS} rows a "
+                    "column (larger batches, fewer columns)", refused=True,
+                )  # fmt: skip
+    if job.accept_gradient_leak:
+        yield Advice(
+            "leak", "accept_gradient_leak: true switches the guards on opened gradients off"
+        )
+    opened = sum(shape.columns.values()) * len(shape.batches)
+    openings = cipher_costs(job.cipher, STATED).key.openings
+    if opened > openings:
+        yield Advice(
+            "openings", f"an epoch opens {opened:,} values and a key of this cipher {openings:,}: "
+            "the job will be refused; use fewer, larger batches (model.batch_size)", refused=True,
+        )  # fmt: skip
+
+
+def opened_scores(job: JobSpec, shape: Shape) -> Iterator[Advice]:
+    """Level `shared`."""
+    columns = sum(shape.ranks.values())
+    opened = shape.opened + (shape.fits * shape.epochs + shape.warm) * shape.vectors
+    beyond = 2 * opened > columns
+    what = (
+        f"{opened} scores of each training row would be opened, and the passive parties together "
+        f"have {columns} columns"
+    )
+    if beyond and job.accept_score_leak:
+        yield Advice("scores", f"{what}: these can be solved for (accept_score_leak: true)")
+    elif beyond:
+        yield Advice(
+            "scores", f"{what}: the job will be refused above half as many; lower model.epochs or "
+            "folds, bring more columns, or set accept_score_leak: true", refused=True,
+        )  # fmt: skip
+    elif shape.epochs < FEW_ROUNDS and job.model.epochs is None:
+        yield Advice(
+            "rounds", f"the passive parties' {columns} columns allow {shape.epochs} "
+            f"{'round' if shape.epochs == 1 else 'rounds'} in a fit, which may end before it has "
+            "converged; bring more columns, leave folds out, or accept_score_leak: true",
+        )  # fmt: skip
+    if job.accept_score_leak and not beyond:
+        yield Advice("leak", "accept_score_leak: true is not needed for so few rounds")
+    for name, width in shape.columns.items():
+        if not width and name in shape.roster.passives:
+            yield Advice(
+                "columns", f"{name} has no column: the job will be refused; leave it out",
+                refused=True,
+            )  # fmt: skip
+    weights = columns * shape.outputs
+    openings = share_costs(job.cipher, STATED).key([]).openings
+    if weights > openings:
+        yield Advice(
+            "openings", f"{weights:,} weights are handed over, and a key of this cipher opens "
+            f"{openings:,}: the job will be refused; use fewer columns", refused=True,
+        )  # fmt: skip
