@@ -24,10 +24,11 @@ FAMILIES = {"logistic": LOGISTIC, "poisson": POISSON, "softmax": SOFTMAX}
 CLASSES = ("ale", "bitter", "cider")
 
 
-def draw(kind, widths, *, n=240, condition=1.0, noise=1.0, weighted=False, seed=0):
+def draw(kind, widths, *, n=240, condition=1.0, noise=1.0, steep=0.7, weighted=False, seed=0):
     """Tables by party, each in an order of its own; `bank` has y, and w where weighted.
 
-    `condition`: about that of each party's columns, which share a common part.
+    `condition`: about that of each party's columns, which share a common part. `steep`: the
+    deviation of a count's logarithm.
     """
     rng = np.random.default_rng(seed)
     names = ["bank", *(f"p{k}" for k in range(len(widths) - 1))]
@@ -42,7 +43,7 @@ def draw(kind, widths, *, n=240, condition=1.0, noise=1.0, weighted=False, seed=
     z = total / total.std()
     label = {
         "logistic": z[:, 0] + noise * rng.logistic(size=n) > 0,
-        "poisson": rng.poisson(np.exp(0.7 * z[:, 0])),
+        "poisson": rng.poisson(np.exp(steep * z[:, 0])),
         "softmax": np.array(CLASSES)[np.argmax(2 * z + noise * rng.gumbel(size=z.shape), axis=1)],
     }[kind]
     ids = np.array([f"person-{k}" for k in range(n)])
