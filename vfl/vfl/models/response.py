@@ -86,6 +86,11 @@ class Response:
         """Row weights (n,) with mean 1: the table's times those of the classes."""
         n = len(table.ids)
         weight = np.ones(n) if table.weight is None else table.weight
+        if not weight.any():
+            raise DataError(
+                f"{table.party}: all {n} training rows of {table.source} have the weight 0, so "
+                "there is nothing to learn; check weight:"
+            )
         by_class = getattr(model, "class_weight", None)
         if by_class is None:
             return normalised(weight)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vfl.checkpoint import read_json
-from vfl.errors import JobError
+from vfl.errors import DataError, JobError
 from vfl.models.families import normalised
 from vfl.models.response import FAMILIES
 from vfl.parties.base import StoredModel
@@ -47,10 +47,11 @@ async def active(party: DataParty, ctx: Context, data: Prepared, response: Respo
         warm = _rescaled(earlier, data)
         if party.job.model.intercept:
             warm = np.vstack([warm, earlier.intercept])
+    target, tasks = response.target(table), _tasks(party.job, table, response)
+    _check_tasks(table, response, target, tasks)
     trained = await shared.active(
-        ctx, _training(party, data, earlier), data.X[data.train], response.target(table),
-        _tasks(party.job, table, response), warm,
-    )  # fmt: skip
+        ctx, _training(party, data, earlier), data.X[data.train], target, tasks, warm
+    )
     *folds, fit = trained.fits
     assert trained.intercept is not None
     return Outcome(
@@ -100,6 +101,21 @@ def _tasks(job: JobSpec, table: Table, response: Response) -> list[Task]:
     count = job.folds or 0
     fold = np.arange(n) % max(1, count)
     return [*(task(fold == k, "cv_") for k in range(count)), task(None, "train_")]
+
+
+def _check_tasks(table: Table, response: Response, target: Vector, tasks: list[Task]) -> None:
+    """Each fit has something to learn: targets (n, k) of the rows that weigh something."""
+    for fold, task in enumerate(tasks, start=1):
+        try:
+            response.family.start(target, task.weight)
+        except DataError as error:
+            apart = f"without fold {fold}: " if fold < len(tasks) else ""
+            classes = f" (classes: {', '.join(response.classes)})" if response.classes else ""
+            raise DataError(
+                f"{table.party}: label '{table.label_name}' of {table.source}, {apart}{error}"
+                f"{classes}; check the label and row weights, or lower folds or "
+                "model.early_stopping.fraction"
+            ) from error
 
 
 def _cross_validated(folds: list[Fit]) -> dict[str, float]:

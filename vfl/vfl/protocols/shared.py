@@ -100,7 +100,10 @@ async def passive(
         )
     blocks = len(ctx.roster.passives) + 1
     curvature = offer.curvature.value
-    whitening = await ctx.compute("compute", Whitening.fit, X, curvature, blocks, training.l2)
+    try:
+        whitening = await ctx.compute("compute", Whitening.fit, X, curvature, blocks, training.l2)
+    except DataError as error:
+        raise DataError(f"{ctx.name}: {error}") from error
     del X
     rank = whitening.columns.shape[1]
     if not rank:
