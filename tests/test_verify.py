@@ -130,7 +130,7 @@ def test_the_protocol_learns_what_the_plaintext_reference_learns(job, tmp_path, 
 @pytest.mark.parametrize(
     "model",
     [
-        LogisticRegression(tolerance=1e-5, l2=0.01, epochs=300),
+        LogisticRegression(l2=0.01, epochs=300),
         LogisticRegression(class_weight="balanced", intercept=False, l2=0.05),
         LogisticRegression(early_stopping=EarlyStopping(0.2, 2)),
         PoissonRegression(l2=0.01),

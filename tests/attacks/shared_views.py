@@ -90,8 +90,12 @@ def _shortened(masked: Any) -> np.ndarray:
 def run(
     play: Any, tap: Any, folder: Any, blocks: dict[str, np.ndarray], own: np.ndarray,
     y: np.ndarray, *, rounds: int | None = None, accepted: bool = False, l2: float = 0.0,
+    leverage: bool = False,
 ) -> Views:  # fmt: skip
-    """Logistic regression on passive columns {name: (n, f)}, own ones (n, f) and labels y (n,)."""
+    """Logistic regression on passive columns {name: (n, f)}, own ones (n, f) and labels y (n,).
+
+    `accepted` switches the score budget off, `leverage` the guard on coefficients on.
+    """
     task = Task(np.ones(len(y)), lambda _: {})
     views, first = Views(tuple(blocks)), len(tap.frames)
     multiply, receive_weights = MockEncryptor.multiply, PassiveBlock.receive_weights
@@ -111,8 +115,8 @@ def run(
         checkpoints = Checkpoints(place, name, "attack")
         checkpoints.rewind(0)
         return SharedTraining(
-            LOGISTIC, lambda _: MockScheme(), checkpoints, ScoreBudget(accepted), l2,
-            tolerance=0.0, rounds=rounds,
+            LOGISTIC, lambda _: MockScheme(), checkpoints, ScoreBudget(accepted),
+            not leverage, l2, tolerance=0.0, rounds=rounds,
         )  # fmt: skip
 
     def passive(name: str, X: np.ndarray) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from shared_views import UNIFORM, chi_square, decrypted, run
 
+from vfl.errors import SecurityError
 from vfl.models.families import LOGISTIC, POISSON, balanced
 from vfl.models.whitening import Whitening
 from vfl.protocols.blocks import HANDED_BITS
@@ -59,16 +60,18 @@ def test_what_the_party_keeps_is_uniform(wide):
 # coefficients: what they say is said, but no more
 
 
-def test_as_many_columns_as_rows_hold_every_label_in_the_coefficients(wide):
-    """No protection: the model is what the party is to learn, and this one knows its rows."""
+def test_as_many_columns_as_rows_hold_every_label_in_the_coefficients(wide, play, tap, tmp_path):
+    """So the party is refused such a model, unless the leak is accepted."""
     views, X, y = wide
     coordinates = Whitening.fit(X, 0.25, 2, 0.0).coordinates(views.trained["p"].weights)[:, 0]
     assert np.array_equal(solved(X, -coordinates) < 0, y > 0)
+    with pytest.raises(SecurityError, match="p: 240 of 240 rows have a leverage"):
+        run(play, tap, tmp_path / "again", {"p": X}, X[:, :2], y, rounds=1, leverage=True)
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_flag_of_one_row_has_its_label_in_the_coefficient(play, tap, tmp_path, label):
-    """No protection either: leave such columns out."""
+    """Such columns are refused in the same way."""
     rng = np.random.default_rng(22)
     X, y = rng.standard_normal((1000, 4)), labels(1000, rng)
     X[:, 3] = 0.0
@@ -76,6 +79,8 @@ def test_a_flag_of_one_row_has_its_label_in_the_coefficient(play, tap, tmp_path,
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     views = run(play, tap, tmp_path, {"p": X}, rng.standard_normal((1000, 2)), y, rounds=2)
     assert (views.trained["p"].weights[3, 0] > 0) == bool(label)
+    with pytest.raises(SecurityError, match="p: 1 of 1000 rows have a leverage"):
+        run(play, tap, tmp_path / "again", {"p": X}, X[:, :2], y, rounds=2, leverage=True)
 
 
 @pytest.fixture

@@ -61,7 +61,8 @@ class _Generalised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     learning_rate: float | None = None  # 0.1 when absent
     epochs: int | None = None  # 40 when absent; under `shared` what the score budget allows
     batch_size: int | None = None  # rows; the whole table when absent
-    tolerance: float = 1e-4  # stop when an epoch moves less: weights, or scores under `shared`
+    tolerance: float = 1e-4  # stop when an epoch moves less: weights, or scores under `shared`,
+    # where the rounding of opened scores keeps moving them by some 1e-5
     intercept: bool = True
     reshuffle: bool = False  # new batches every epoch: refused unless the leak is accepted
     early_stopping: EarlyStopping | None = None  # under `shared`

@@ -68,6 +68,7 @@ def _training(party: DataParty, data: Prepared, earlier: StoredModel | None) -> 
         functools.partial(make_sharing_scheme, job.cipher),
         party.checkpoints(data.digest),
         ScoreBudget(job.accept_score_leak, earlier.scores_opened if earlier else 0),
+        job.accept_gradient_leak,
         model.l2,
         model.tolerance,
         model.intercept,

@@ -161,7 +161,7 @@ def _decision(rows: int, folder: Path) -> Callable[[], object]:
     X, target = rng.standard_normal((rows, 1)), rng.integers(0, 2, (rows, 1)).astype(np.float64)
     checkpoints = Checkpoints(folder, "probe", "probe")
     training = SharedTraining(
-        LOGISTIC, lambda _: MockScheme(), checkpoints, ScoreBudget(True), 1e-3, 0.0
+        LOGISTIC, lambda _: MockScheme(), checkpoints, ScoreBudget(True), True, 1e-3, 0.0
     )
     own = OwnBlock.fit(X, 0.25, 2, 1e-3, intercept=True)
     point = Point(PlainIterate.at(np.zeros((2, 1))), {})

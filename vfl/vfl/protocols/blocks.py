@@ -5,7 +5,7 @@
     gradient   X~' d + R u     p multiplies its columns and ridge with [[(d, <u>_A)]], masked
 
 What p can multiply in the clear, <u>_p, it does itself. Weights have 24 fraction bits, whitened
-columns 16, gradients 44; scores are computed modulo 2^52 and opened in steps of 2^-20.
+columns 16, gradients 44; scores are computed modulo 2^52 and opened in steps of 2^-16.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 MATRIX_FRACTION: Final = 16
 MATRIX_BITS: Final = 26  # of an entry, with its sign: whitened columns stay below 512
 SCORE_BITS: Final = 52
-OPENED_FRACTION: Final = 20
+OPENED_FRACTION: Final = 16
 _DROPPED: Final = WEIGHT_FRACTION + MATRIX_FRACTION - OPENED_FRACTION
 _OPENED_BITS: Final = SCORE_BITS - _DROPPED
 _SPARE: Final = 12
@@ -198,7 +198,7 @@ def opened_scores(
         if any(part.dtype != np.uint32 or part.shape != (rows,) for part in theirs):
             raise ProtocolError(f"{rows} shares of scores were expected; others were sent")
         parts = [*theirs, *(shares[output].limbs[:, 0] for shares in own)]
-        sums = np.add.reduce(parts, dtype=np.uint32)
+        sums = np.add.reduce(parts, dtype=np.uint32) % np.uint32(1 << _OPENED_BITS)
         total = Words(sums[:, None], _OPENED_BITS)
         columns.append(total.signed(OPENED_FRACTION) + 0.5 * len(parts) * 2.0**-OPENED_FRACTION)
     return np.stack(columns, axis=1)

@@ -88,6 +88,24 @@ def check_gradient_leak(
             )
 
 
+def check_coefficient_leak(
+    party: str, leverages: NDArray[np.float64], columns: int, *, accepted: bool
+) -> None:
+    """Refuse rows whose label a party could read off its own coefficients at the end.
+
+    These are a sum of gradients: a flag that one row has gets the sign of that row's residual, and
+    as many columns as rows tell all residuals apart. `leverages` (n,) are those of the party's own
+    columns. Raises `SecurityError` with counts, no rows.
+    """
+    high = int((leverages > MAX_LEVERAGE).sum())
+    if high and not accepted:
+        raise SecurityError(
+            f"{party}: {high} of {len(leverages)} rows have a leverage above {MAX_LEVERAGE} in "
+            f"this party's own {columns} columns, so its coefficients would show their labels. "
+            "Drop rare or heavy-tailed columns, use more rows, or set accept_gradient_leak: true"
+        )
+
+
 @dataclass(frozen=True)
 class ScoreBudget:
     """How many vectors of training scores the active party may learn.

@@ -30,6 +30,7 @@ from vfl.models.nesterov import Advance, Retreat, Stop
 from vfl.models.whitening import OwnBlock, Whitening
 from vfl.protocols.blocks import ActiveBlock, PassiveBlock
 from vfl.protocols.descent import Descent, Fit, Task
+from vfl.protocols.guards import check_coefficient_leak
 from vfl.protocols.iterate import Iterate
 from vfl.protocols.joint import Joint
 from vfl.protocols.masked_sum import agree
@@ -68,6 +69,7 @@ class SharedTraining:
     scheme: Callable[[Sequence[tuple[int, int]]], SharingScheme]  # for products of these shapes
     checkpoints: Checkpoints
     budget: ScoreBudget
+    accept_gradient_leak: bool
     l2: float
     tolerance: float
     intercept: bool = True
@@ -111,6 +113,9 @@ async def passive(
             f"{ctx.name}: none of its columns varies over the training rows, so there is nothing "
             "to learn from them; leave this party out, or check its file"
         )
+    leverages = await ctx.compute("compute", whitening.leverage)
+    accepted = training.accept_gradient_leak
+    check_coefficient_leak(ctx.name, leverages, len(whitening.basis), accepted=accepted)
     block = await ctx.compute("compute", PassiveBlock, ctx, whitening, outputs)
     await ctx.send(active, Hello(Public(checkpoints.epochs()), Public(rank)), scope=SCOPE)
     start = await ctx.receive(Start, from_=active, scope=SCOPE)

@@ -89,7 +89,7 @@ class Coefficients(Message, kind="shared.coefficients"):
 
 CURVATURE = "a bound of the loss's curvature: of counts their mean, of weighted rows the largest"
 MOVES = "step size and momentum of the round, which follow the joint likelihood"
-SOLE = "share of the scores of the only passive party, in steps of 2^-20"
+SOLE = "share of the scores of the only passive party, in steps of 2^-16"
 OWN = "the receiver's own coefficients"
 
 DECLARATION = Declaration(
@@ -112,11 +112,11 @@ DECLARATION = Declaration(
     disclosures=(
         Disclosure(
             "active",
-            "per training row and round the sum of the passive parties' scores, in steps of 2^-20",
+            "per training row and round the sum of the passive parties' scores, in steps of 2^-16",
         ),
         Disclosure(
             "active",
-            "per training row and round the score of the only passive party, in steps of 2^-20",
+            "per training row and round the score of the only passive party, in steps of 2^-16",
             "shared.sole_scores",
         ),
         Disclosure("active", "how many columns of each passive party are independent"),
