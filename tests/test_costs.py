@@ -13,7 +13,14 @@ from vfl import costs
 from vfl.costs import cheapest, predicted
 from vfl.planner.ciphers import cipher_costs
 from vfl.planner.units import STATED
-from vfl.spec import CryptoSpec, JobSpec, LogisticRegression, PartySpec, check_job
+from vfl.spec import (
+    CryptoSpec,
+    JobSpec,
+    LogisticRegression,
+    MultinomialRegression,
+    PartySpec,
+    check_job,
+)
 from vfl_crypto.lattice import LatticeScheme
 
 
@@ -117,3 +124,42 @@ def test_a_cipher_that_was_asked_for_is_not_chosen_again():
     for crypto in ("lattice", "paillier", "ckks", CryptoSpec("paillier", 2048)):
         made = job(1, ["c"], crypto, batch_size=4, epochs=1)
         assert made.cipher == made.asked
+
+
+def shared(passives=1, columns=None, model=None, **options) -> JobSpec:
+    parties = [PartySpec("bank", data="bank.csv", label="y", columns=columns)]
+    parties += [PartySpec(f"p{k}", data=f"{k}.csv", columns=columns) for k in range(passives)]
+    return check_job(JobSpec(parties=parties, model=model or LogisticRegression(), **options))
+
+
+def test_on_shares_a_job_goes_to_the_lattice_by_a_wide_margin():
+    for made in (
+        shared(), shared(3), shared(1, names(200)), shared(20), shared(folds=5),
+        shared(model=MultinomialRegression()), shared(1, ["c"], LogisticRegression(epochs=1)),
+    ):  # fmt: skip
+        seconds = predicted(made)
+        assert made.cipher == CryptoSpec("lattice", 3072)
+        assert 10 * seconds["lattice"] < seconds["paillier"] < math.inf
+
+
+@pytest.mark.parametrize("cipher", ["lattice", "paillier"])
+@pytest.mark.parametrize(
+    "grow",
+    [
+        lambda k: shared(model=LogisticRegression(epochs=1 + k), accept_score_leak=True),
+        lambda k: shared(1 + k, model=LogisticRegression(epochs=9)),
+        lambda k: shared(1, names(20 + 7 * k), LogisticRegression(epochs=9)),
+        lambda k: shared(folds=2 + k, accept_score_leak=True),
+    ],
+    ids=["rounds", "parties", "columns", "folds"],
+)
+def test_more_work_on_shares_takes_more_time(grow, cipher):
+    seconds = [predicted(grow(k))[cipher] for k in range(8)]
+    assert all(a < b for a, b in itertools.pairwise(seconds))
+
+
+def test_what_a_machine_has_does_not_change_the_choice_on_shares(monkeypatch):
+    here = predicted(shared(1, names(300)))
+    costs._seconds.cache_clear()
+    monkeypatch.setattr(os, "sysconf", lambda _: 1)
+    assert predicted(shared(1, names(300))) == here

@@ -8,7 +8,15 @@ import pytest
 
 from vfl.planner import advice
 from vfl.planner.plan import plan
-from vfl.spec import CryptoSpec, JobSpec, LogisticRegression, PartySpec, ScheduleSpec, check_job
+from vfl.spec import (
+    CryptoSpec,
+    JobSpec,
+    LogisticRegression,
+    MultinomialRegression,
+    PartySpec,
+    ScheduleSpec,
+    check_job,
+)
 
 
 def job(rows=20_000, columns=4, model=None, **options) -> JobSpec:
@@ -82,3 +90,69 @@ def test_paillier_is_no_poor_choice_where_it_is_not_dearer():
 def test_what_ends_the_job_comes_first():
     made = job(rows=1000, columns=80, crypto="mock")
     assert [one.refused for one in plan(made, seconds=0.0).warnings] == [True, True, False]
+
+
+def shared(rows=2000, columns=40, model=None, **options) -> JobSpec:
+    return job(rows, columns, model, **{"security": "shared"} | options)
+
+
+def test_a_sensible_job_on_shares_has_no_warning():
+    assert about(shared()) == {}
+    assert about(shared(crypto="lattice", model={"epochs": 20})) == {}
+
+
+@pytest.mark.parametrize(
+    ("word", "made", "refused"),
+    [
+        ("scores", shared(model={"epochs": 21}), True),
+        ("scores", shared(model={"epochs": 11}, folds=2), True),
+        ("scores", shared(model={"epochs": 30}, accept_score_leak=True), False),
+        ("scores", shared(columns=1), True),
+        ("rounds", shared(columns=6), False),
+        ("rounds", shared(folds=5), False),
+        ("leak", shared(model={"epochs": 5}, accept_score_leak=True), False),
+        ("features", shared(rows=100, columns=90), False),
+        ("cipher", shared(crypto="paillier"), False),
+        ("key", shared(crypto=CryptoSpec("paillier", 2048)), False),
+        ("mock", shared(crypto="mock"), False),
+        ("epochs", shared(model={"epochs": 500, "tolerance": 0.0}, accept_score_leak=True), False),
+        ("deadline", shared(crypto="paillier", schedule=ScheduleSpec(deadline_s=2.0)), True),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_silly_choice_on_shares_is_warned_of(word, made, refused):
+    found = about(made)
+    assert word in found and found[word].refused is refused
+    assert found[word].text.strip() and not found[word].text.endswith(".")
+
+
+def test_without_a_ridge_more_columns_than_rows_are_said_to_have_no_answer():
+    assert "set l2" in about(shared(100, 90, {"l2": 0.0}))["features"].text
+    assert "raise l2" in about(shared(100, 90))["features"].text
+
+
+def test_more_weights_than_a_key_may_open_are_refused_before_they_are_trained():
+    rows, columns = 900, 300
+    ids = np.arange(rows)
+    data = {"id": ids, "y": ids % 100} | {f"c{k}": ids for k in range(columns)}
+    parties = [
+        PartySpec("a", data=data, label="y", columns=[]),
+        PartySpec("b", data=data, columns=[f"c{k}" for k in range(columns)]),
+    ]
+    made = check_job(
+        JobSpec(
+            parties=parties, model=MultinomialRegression(), crypto="lattice",
+            transport="inprocess", accept_score_leak=True,
+        )
+    )  # fmt: skip
+    assert about(made)["openings"].refused
+    assert "30,000 weights" in about(made)["openings"].text
+
+
+def test_a_passive_table_without_a_column_is_named():
+    ids = np.arange(500)
+    parties = [
+        PartySpec("a", data={"id": ids, "y": ids % 2}, label="y"), PartySpec("b", data={"id": ids})
+    ]  # fmt: skip
+    made = JobSpec(parties=parties, model=LogisticRegression(), transport="inprocess")
+    assert about(check_job(made))["columns"].text.startswith("b has no column")

@@ -47,6 +47,36 @@ def test_the_table_fits_100_columns_and_tells_each_party(vfl, job_file):
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 
+def on_shares(job):
+    """The bundled job without its arbiter."""
+    job["security"] = "shared"
+    job["parties"] = [p for p in job["parties"] if p.get("role") != "arbiter"]
+    job["model"] = {"type": "logistic_regression"}
+
+
+def test_a_plan_on_shares_says_how_many_rounds_and_who_learns_what(vfl, job_file):
+    path = job_file(on_shares, crypto="auto")
+    found = vfl("plan", path, "--json").json
+    assert (found["security"], found["forecast"]["cipher"]) == ("shared", "lattice")
+    assert set(found["others"]) == {"paillier"} and set(found["learns"]) == {"active", "passive"}
+    rounds = found["forecast"]["epochs"]
+    shown = vfl("plan", path)
+    assert shown.code == 0 and max(map(len, shown.stdout.splitlines())) <= 100
+    said = " ".join(shown.stdout.split())
+    for words in (f"at most {rounds} rounds, each", "learns in training", "its own coefficients"):
+        assert words in said
+    assert "vfl" not in said and "notary" not in said
+
+
+def test_a_job_on_shares_beyond_its_budget_is_planned_and_said_to_be_refused(vfl, job_file):
+    def greedy(job):
+        on_shares(job)
+        job["model"]["epochs"] = 90
+
+    found = vfl("plan", job_file(greedy), "--json").json
+    assert found["warnings"][0]["about"] == "scores" and found["warnings"][0]["refused"]
+
+
 def test_a_link_parts_the_machines_and_costs_time(vfl, job_file):
     path = job_file(crypto="lattice")
     here = vfl("plan", path, "--json").json

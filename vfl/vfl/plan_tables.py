@@ -62,12 +62,12 @@ def _cipher(forecast: Forecast, *, auto: bool) -> str:
 
 
 def _sizes(plan: Plan) -> str:
-    batches = "1 batch" if plan.batches == 1 else f"{plan.batches} batches"
+    batches = "" if plan.batches == 1 else f" in {plan.batches} batches"
     tables = "; ".join(
         f"{name} {plan.rows[name]:,} x {columns}" for name, columns in plan.columns.items()
     )
     return (
-        f"{plan.train:,} rows to train on in {batches}, {plan.held_out:,} held out "
+        f"{plan.train:,} rows to train on{batches}, {plan.held_out:,} held out "
         f"(rows x columns: {tables})"
     )
 
@@ -76,9 +76,10 @@ def _security(plan: Plan) -> RenderableType:
     """What the level shows to whom while it trains."""
     table = new_table(plan.security, "learns in training")
     table.columns[1].justify = "left"
-    for party in plan.forecast.parties:
-        for place, what in enumerate(plan.learns[party.role] or ["nothing"]):
-            table.add_row("" if place else _named(party), Text(what))
+    for role, found in plan.learns.items():
+        names = ", ".join(p.name for p in plan.forecast.parties if p.role == role)
+        for place, what in enumerate(found or ["nothing"]):
+            table.add_row("" if place else Text.assemble(names, (f" {role}", "dim")), Text(what))
     return table
 
 
@@ -178,6 +179,8 @@ def _ciphers(plan: Plan) -> RenderableType:
         elif found.training_s > 0 and plan.forecast.training_s > 0:
             ratio = found.training_s / plan.forecast.training_s
             note = f"{ratio:,.0f}x as long" if ratio >= 10 else f"{ratio:.2g}x as long"
+            if ratio < 0.1:
+                note = f"{1 / ratio:,.0f}x as fast"
         table.add_row(
             name, wording.duration(found.training_s), wording.duration(found.epoch_s),
             wording.size(found.bytes),

@@ -6,10 +6,10 @@ import importlib.util
 from typing import TYPE_CHECKING, Final
 
 from vfl import wording
-from vfl.planner import leaks
 from vfl.planner.finding import Advice
 from vfl.planner.forecast import Forecast
 from vfl.planner.memory import memory_here
+from vfl.planner.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,15 +24,12 @@ MANY_EPOCHS: Final = 100
 SMALL_TOLERANCE: Final = 1e-6
 
 
-_LEAKS: Final = {"arbiter": leaks.opened_gradients, "shared": leaks.opened_scores}
-
-
 def advise(
     job: JobSpec, shape: Shape, chosen: Forecast, others: Mapping[str, Forecast | str]
 ) -> list[Advice]:
     """All that apply, those that end the job first."""
     found = [
-        *_LEAKS[job.security](job, shape),
+        *PROTOCOLS[job.security].leaks(job, shape),
         *_features(job, shape),
         *_choices(job, shape, chosen, others),
         *_machine(job, chosen),

@@ -62,8 +62,9 @@ def opened_scores(job: JobSpec, shape: Shape) -> Iterator[Advice]:
         yield Advice("scores", f"{what}: these can be solved for (accept_score_leak: true)")
     elif beyond:
         yield Advice(
-            "scores", f"{what}: the job will be refused above half as many; lower model.epochs or "
-            "folds, bring more columns, or set accept_score_leak: true", refused=True,
+            "scores", f"{what}, of which {columns // 2} scores may be known: the job will be "
+            "refused; lower model.epochs or folds, bring more columns, or set accept_score_leak: "
+            "true", refused=True,
         )  # fmt: skip
     elif shape.epochs < FEW_ROUNDS and job.model.epochs is None:
         yield Advice(

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from vfl.planner import arbiter, shared
+from vfl.planner import arbiter, leaks, shared
 from vfl.protocols import arbiter_messages, shared_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from vfl.declaration import Declaration
     from vfl.planner.counting import Size
+    from vfl.planner.finding import Advice
     from vfl.planner.forecast import Forecast
     from vfl.planner.shape import Shape
     from vfl.planner.units import Link, Units
-    from vfl.spec import Cipher, CryptoSpec
+    from vfl.spec import Cipher, CryptoSpec, JobSpec
 
 
 class Forecaster(Protocol):
@@ -39,13 +40,14 @@ class Level:
     """What one security level takes.
 
     `ciphers` can carry it; their unit costs are the fields of `Units` of the same name, or for
-    products that become shares `NAME_shares`.
+    products that become shares `NAME_shares`. `leaks` are warnings of what it opens.
     """
 
     forecast: Forecaster
     ciphers: tuple[Cipher, ...]
     shares: bool
     declaration: Declaration
+    leaks: Callable[[JobSpec, Shape], Iterable[Advice]]
 
     def units(self, cipher: str) -> str:
         """The field of `Units` that holds what a cipher takes here."""
@@ -54,7 +56,11 @@ class Level:
 
 PROTOCOLS: Final[Mapping[str, Level]] = {
     "arbiter": Level(
-        arbiter.forecast, ("lattice", "paillier", "ckks"), False, arbiter_messages.DECLARATION
+        arbiter.forecast, ("lattice", "paillier", "ckks"), False, arbiter_messages.DECLARATION,
+        leaks.opened_gradients,
     ),
-    "shared": Level(shared.forecast, ("lattice", "paillier"), True, shared_messages.DECLARATION),
-}
+    "shared": Level(
+        shared.forecast, ("lattice", "paillier"), True, shared_messages.DECLARATION,
+        leaks.opened_scores,
+    ),
+}  # fmt: skip

@@ -52,9 +52,9 @@ class Shape:
 
     @property
     def ranks(self) -> dict[str, int]:
-        """Independent columns of each passive party, at most; centred ones are one fewer."""
-        most = max(1, self.train - 1)
-        return {name: min(self.columns[name], most) for name in self.roster.passives}
+        """Independent columns of each passive party, at most: centred ones, and at least one."""
+        most = self.train - 1
+        return {name: max(1, min(self.columns[name], most)) for name in self.roster.passives}
 
     @property
     def vectors(self) -> int:
@@ -101,8 +101,8 @@ def shape_of(job: JobSpec, tables: Mapping[str, Size], opened: int = 0) -> Shape
 
 
 def epochs_of(job: JobSpec, shape: Shape) -> int:
-    """Of one fit at most: as asked; under a level that opens scores what their budget allows."""
-    if job.security == "arbiter":
+    """Of one fit at most: as asked, or under `shared` what the budget of opened scores allows."""
+    if job.security != "shared":
         return job.model.descent.epochs
     budget = ScoreBudget(job.accept_score_leak, shape.opened)
     columns = sum(shape.ranks.values())
