@@ -116,7 +116,41 @@ def _rest(job: JobSpec) -> list[str]:
 
 
 def _shared(job: JobSpec) -> list[str]:
-    model = job.model
+    if isinstance(job.model, LinearRegression):
+        return _sealed(job)
+    return _without_arbiter(job)
+
+
+def _sealed(job: JobSpec) -> list[str]:
+    model, found = job.model, _without_arbiter(job)
+    if not isinstance(model, LinearRegression):
+        kind = type(model).__struct_config__.tag
+        found.append(
+            f"security: sealed does not train {kind}, whose scores somebody must see; "
+            "set security: shared"
+        )
+    unknown = {"model.early_stopping": model.early_stopping, "folds": job.folds}
+    found += [
+        f"{key} needs the likelihood, which nobody knows while linear_regression is trained on "
+        "shares: remove it"
+        for key, given in unknown.items()
+        if given
+    ]
+    if any(p.weight for p in job.parties):
+        found.append(
+            "weight: needs every party to weigh its own rows, and linear_regression on shares "
+            "does not show them the weights: remove it"
+        )
+    if job.warm_start:
+        found.append(
+            "warm_start: saves linear_regression on shares nothing, whose rounds are as many "
+            "from any start: remove it"
+        )
+    return found
+
+
+def _without_arbiter(job: JobSpec) -> list[str]:
+    model, level = job.model, job.security
     descent = {
         "optimizer": model.optimizer not in (None, "fixed_hessian"),
         "learning_rate": model.learning_rate is not None,
@@ -124,15 +158,15 @@ def _shared(job: JobSpec) -> list[str]:
         "reshuffle": model.reshuffle,
     }
     found = [
-        f"model.{key} is for security: arbiter; under shared every epoch is one step of "
+        f"model.{key} is for security: arbiter; under {level} every epoch is one step of "
         "fixed_hessian over all rows: remove it"
         for key, given in descent.items()
         if given
     ]
-    if isinstance(model, LinearRegression):
-        found.append("security: shared does not train linear_regression; set security: arbiter")
     if _count(job)["arbiter"]:
-        found.append("security: shared has no arbiter: remove that party, or set security: arbiter")
+        found.append(
+            f"security: {level} has no arbiter: remove that party, or set security: arbiter"
+        )
     if job.asked.scheme == "ckks":
         found.append(
             "crypto: ckks is approximate and cannot be split into shares; use lattice or paillier"
@@ -188,7 +222,7 @@ def _arbiter(job: JobSpec) -> list[str]:
 
 
 _LEVELS: Final[Mapping[Level, Callable[[JobSpec], list[str]]]] = {
-    "shared": _shared, "arbiter": _arbiter
+    "shared": _shared, "sealed": _sealed, "arbiter": _arbiter
 }  # fmt: skip
 
 

@@ -15,15 +15,15 @@ from vfl.parties.active import ActiveParty
 from vfl.parties.arbiter import Arbiter
 from vfl.parties.base import Party
 from vfl.parties.passive import PassiveParty
-from vfl.protocols import alignment_messages, arbiter_messages, scoring, shared_messages
+from vfl.protocols import alignment_messages, arbiter_messages, scoring, sealed_messages, shared_messages
 from vfl.results import PartyResult
 from vfl.spec import JobSpec
 from vfl.transport.base import Transport
 from vfl_crypto import errors as crypto
 
 DECLARATIONS = (
-    alignment_messages.DECLARATION, shared_messages.DECLARATION, arbiter_messages.DECLARATION,
-    scoring.DECLARATION,
+    alignment_messages.DECLARATION, shared_messages.DECLARATION, sealed_messages.DECLARATION,
+    arbiter_messages.DECLARATION, scoring.DECLARATION,
 )  # fmt: skip
 DECLARED = allowed(DECLARATIONS)
 _KINDS: dict[str, type[Party]] = {

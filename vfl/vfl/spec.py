@@ -59,7 +59,7 @@ class _Generalised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     l2: float = 1e-3
     optimizer: Literal["fixed_hessian", "sgd", "momentum", "rmsprop", "adam"] | None = None
     learning_rate: float | None = None  # 0.1 when absent
-    epochs: int | None = None  # 40 when absent; under `shared` what the score budget allows
+    epochs: int | None = None  # when absent 40, under `shared` what may be opened, `sealed` 100
     batch_size: int | None = None  # rows; the whole table when absent
     tolerance: float = 1e-4  # stop when an epoch moves less: weights, or scores under `shared`,
     # where the rounding of opened scores keeps moving them by some 1e-5
@@ -105,7 +105,11 @@ class LogisticRegression(_Generalised, frozen=True, tag="logistic_regression", t
 
 
 class LinearRegression(_Generalised, frozen=True, tag="linear_regression", tag_field="type"):
-    """Least squares on the standardised label."""
+    """Least squares on the standardised label.
+
+    Under `shared`, which is `sealed` here, no score is opened: epochs are all taken, 100 if not
+    said, and tolerance is not used, because nobody can tell how far the weights have moved.
+    """
 
 
 class PoissonRegression(_Generalised, frozen=True, tag="poisson_regression", tag_field="type"):
@@ -121,7 +125,7 @@ class MultinomialRegression(
 
 
 ModelSpec = LogisticRegression | LinearRegression | PoissonRegression | MultinomialRegression
-Level = Literal["shared", "arbiter"]
+Level = Literal["shared", "sealed", "arbiter"]
 
 
 Cipher = Literal["auto", "lattice", "paillier", "ckks", "mock"]
@@ -170,6 +174,12 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         from vfl.costs import cheapest
 
         return msgspec.structs.replace(self.asked, scheme=cheapest(self))
+
+    @property
+    def level(self) -> Level:
+        """`security`, but that linear models on shares are sealed in any case."""
+        linear = isinstance(self.model, LinearRegression)
+        return "sealed" if linear and self.security == "shared" else self.security
 
     @property
     def roster(self) -> Roster:

@@ -32,7 +32,7 @@ class ActiveParty(DataParty):
         )
         data = await self.prepare(ctx, table, rows)
         response = Response.of(self.job.model, data.table.take(range(data.train.stop)))
-        outcome = await ACTIVE[self.job.security](self, ctx, data, response)
+        outcome = await ACTIVE[self.job.level](self, ctx, data, response)
         self.store(data, outcome, response)
         found: dict[str, float] = {}
         if data.held_out.stop > data.held_out.start:

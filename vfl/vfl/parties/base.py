@@ -43,7 +43,7 @@ class StoredModel(msgspec.Struct, frozen=True):
     model: str  # "logistic_regression", "linear_regression", ...
     names: list[str]  # the columns of its table
     weights: list[list[float]]  # (g, k) of the encoded and preprocessed columns, as in `names`
-    intercept: list[float]  # (k,), zeros at a passive party
+    intercept: list[float]  # (k,), the party's part: zeros at a passive one, but for sealed models
     preprocessor: dict[str, Any]
     label_values: list[float] = []  # negative and positive class, or mean and spread of the label
     classes: list[str] = []  # of a multinomial model, at the active party

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Own weights (f, k), intercepts (k,), zero at a passive party, and how training went."""
+    """Own weights (f, k), own part of the intercepts (k,), and how training went."""
 
     weights: NDArray[np.float64]
     intercept: NDArray[np.float64]

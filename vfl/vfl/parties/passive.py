@@ -21,10 +21,11 @@ class PassiveParty(DataParty):
         self.check_early(table)
         rows = await alignment.passive(ctx, table.ids, minimum=self.job.min_overlap)
         data = await self.prepare(ctx, table, rows)
-        outcome = await PASSIVE[self.job.security](self, ctx, data)
+        outcome = await PASSIVE[self.job.level](self, ctx, data)
         self.store(data, outcome)
         if data.held_out.stop > data.held_out.start:
-            await scoring.passive(ctx, data.X[data.held_out] @ outcome.weights)
+            z = data.X[data.held_out] @ outcome.weights + outcome.intercept
+            await scoring.passive(ctx, z)
         return self.result(
             ctx, columns=data.X.shape[1], notes=remarks(data), epochs=outcome.epochs,
             converged=outcome.converged, changes=outcome.changes,

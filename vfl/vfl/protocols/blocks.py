@@ -30,7 +30,7 @@ from vfl.protocols.shared_messages import (
 )
 from vfl_crypto.errors import EncodingOverflowError
 from vfl_crypto.secagg import round_context
-from vfl_crypto.words import IntegerMatrix, Words
+from vfl_crypto.words import IntegerMatrix, Words, limbs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,14 +109,8 @@ class PassiveBlock:
         """u (r, k) from both shares."""
         active = self._ctx.roster.active
         message = await self._ctx.receive(Coefficients, from_=active, scope=at)
-        limbs = message.values.value
-        own = v.modulo(HANDED_BITS)
-        if limbs.dtype != np.uint32 or limbs.shape != own.limbs.shape:
-            raise ProtocolError(
-                f"{active} sent a share of {limbs.dtype}, shape {limbs.shape}; "
-                f"{len(v)} weights were expected"
-            )
-        u = (own + Words(limbs, HANDED_BITS)).signed(WEIGHT_FRACTION)
+        theirs = read_handed(message.values.value, len(v), active)
+        u = (v.modulo(HANDED_BITS) + theirs).signed(WEIGHT_FRACTION)
         return u.reshape(self._outputs, -1).T
 
 
@@ -156,9 +150,8 @@ class ActiveBlock:
         return _joined(shares)
 
     async def hand_over(self, v: Words, holder: ShareHolder, at: str) -> None:
-        """A's share of v. What was decrypted lost its 28 lowest bits at each step (`iterate`)."""
-        opened = holder.open_share(v.times(1 << _SPARE), _SPARE).shifted(_SPARE)
-        limbs = opened.modulo(HANDED_BITS).limbs
+        """A's share of v."""
+        limbs = handed(v, holder)
         await self._ctx.send(self.passive, Coefficients(Disclosed(limbs, OWN)), scope=at)
 
     async def _share(
@@ -170,6 +163,25 @@ class ActiveBlock:
                 f"{self.passive} sent {len(share)} {what} where {expected} were expected"
             )
         return share
+
+
+def handed(v: Words, holder: ShareHolder) -> NDArray[np.uint32]:
+    """A share of weights as it goes to their owner, modulo 2^84.
+
+    What was decrypted lost its 28 lowest bits at each step (`iterate`).
+    """
+    opened = holder.open_share(v.times(1 << _SPARE), _SPARE).shifted(_SPARE)
+    return opened.modulo(HANDED_BITS).limbs
+
+
+def read_handed(limbs: NDArray[np.uint32], count: int, sender: str) -> Words:
+    """What `handed` made, of `count` weights. Raises `ProtocolError` for anything else."""
+    if limbs.dtype != np.uint32 or limbs.shape != (count, limbs_of(HANDED_BITS)):
+        raise ProtocolError(
+            f"{sender} sent a share of {limbs.dtype}, shape {limbs.shape}; "
+            f"{count} weights were expected"
+        )
+    return Words(limbs, HANDED_BITS)
 
 
 async def receive_scores(ctx: Context, outputs: int, at: str) -> list[list[NDArray[np.uint32]]]:

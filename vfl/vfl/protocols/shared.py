@@ -186,7 +186,7 @@ async def active(
     del X
     hellos = await ctx.gather(Hello, from_=passives, scope=SCOPE)
     ranks = [hellos[name].rank.value for name in passives]
-    step = _common_step(ctx, checkpoints, hellos)
+    step = common_step(ctx, checkpoints, hellos)
     is_warm, budget = warm is not None, training.budget
     sizes = sum(ranks), _independent(outputs), len(tasks)
     rounds = budget.rounds(training.rounds, *sizes, is_warm)
@@ -250,7 +250,7 @@ def know_key(ctx: Context, info: SchemeInfo) -> None:
     ctx.ledger.know_key(info.key_id, info.parameters, info.security_bits)
 
 
-def _common_step(ctx: Context, checkpoints: Checkpoints, hellos: Mapping[str, Hello]) -> int:
+def common_step(ctx: Context, checkpoints: Checkpoints, hellos: Mapping[str, Hello]) -> int:
     """The last step that everybody has stored; 0 is the beginning."""
     stored = [set(hello.steps.value) for hello in hellos.values()]
     common = set(checkpoints.epochs()).intersection(*stored)
