@@ -30,7 +30,13 @@ might turn out to need."""
 
 
 def cheapest(job: JobSpec) -> Chosen:
-    """The cipher that `auto` stands for in a checked job."""
+    """The cipher that `auto` stands for in a checked job.
+
+    Sealed rounds are so small that a product's fixed cost decides: 16 ms under the lattice, 170 ms
+    under Paillier with keys of 3072 bits (18 columns, two cores).
+    """
+    if job.level == "sealed":
+        return "lattice"
     seconds = predicted(job)
     return min(seconds, key=seconds.__getitem__)
 

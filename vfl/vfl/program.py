@@ -15,7 +15,13 @@ from vfl.parties.active import ActiveParty
 from vfl.parties.arbiter import Arbiter
 from vfl.parties.base import Party
 from vfl.parties.passive import PassiveParty
-from vfl.protocols import alignment_messages, arbiter_messages, scoring, sealed_messages, shared_messages
+from vfl.protocols import (
+    alignment_messages,
+    arbiter_messages,
+    scoring,
+    sealed_messages,
+    shared_messages,
+)
 from vfl.results import PartyResult
 from vfl.spec import JobSpec
 from vfl.transport.base import Transport

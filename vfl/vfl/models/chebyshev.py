@@ -21,14 +21,14 @@ from typing import Final, NamedTuple
 ROUNDS: Final = 100
 """Where the job says nothing: errors shrink by 10^5 along eigenvalues above P / 268."""
 
-UNIT: Final = 256
+UNIT: Final = 4096
 _GAIN: Final = 1e5
 
 
 class Step(NamedTuple):
     """Multiples of 1 / UNIT: shares are scaled by integers."""
 
-    length: int  # a
+    length: int  # a, rounded down: one too long grows along the largest eigenvalue
     momentum: int  # b
 
 
@@ -42,8 +42,8 @@ def steps(rounds: int, bound: float) -> list[Step]:
     smallest = low(rounds, bound)
     centre, half = (bound + smallest) / 2, (bound - smallest) / 2
     ratio = half / centre
-    found = [Step(round(UNIT / centre), 0)]
+    found = [Step(int(UNIT / centre), 0)]
     for _ in range(rounds - 1):
         last, ratio = ratio, 1 / (2 * centre / half - ratio)
-        found.append(Step(round(UNIT * 2 * ratio / half), round(UNIT * ratio * last)))
+        found.append(Step(int(UNIT * 2 * ratio / half), round(UNIT * ratio * last)))
     return found

@@ -10,7 +10,7 @@ product with the other's share of M. The label is a column of weight -1, known t
 
 A share of a moment is a signed number of 72 bits. A matrix has entries of 25, so it is cut into
 three pieces, each multiplied with u times a power of two: a product that is off by one unit is then
-off by one unit in the sum. Weights have 24 fraction bits, products 52, gradients 44, and a step is
+off by one unit in the sum. Weights have 24 fraction bits, products 52, gradients 40, and a step is
 divided by 2^28 as in `iterate`: 40 bits stay above |u| < 16 each time.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from vfl.errors import ProtocolError
 from vfl.models.chebyshev import UNIT
-from vfl.protocols.iterate import GRADIENT_FRACTION, WEIGHT_BITS, WEIGHT_FRACTION
+from vfl.protocols.iterate import WEIGHT_BITS, WEIGHT_FRACTION
 from vfl.protocols.moments import MOMENT_FRACTION
 from vfl.protocols.sealed_messages import Gradient, Weights
 from vfl_crypto.words import IntegerMatrix, Words
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 PIECES: Final = 3
 _PIECE: Final = 24  # bits
-_MORE: Final = 1 << (GRADIENT_FRACTION - WEIGHT_FRACTION)
+_GRADIENT_FRACTION: Final = 40
+_MORE: Final = 1 << (_GRADIENT_FRACTION - WEIGHT_FRACTION)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class Trail:
         """u + b (u - before) - a gradient, of a share of the gradient."""
         kept = self.u.times((UNIT + step.momentum) * _MORE)
         kept -= self.before.times(step.momentum * _MORE)
-        by = GRADIENT_FRACTION - WEIGHT_FRACTION + UNIT.bit_length() - 1
+        by = _GRADIENT_FRACTION - WEIGHT_FRACTION + UNIT.bit_length() - 1
         return type(self)((kept - gradient.times(step.length)).shifted(by), self.u)
 
 
@@ -75,10 +76,12 @@ class Quadratic:
         own = np.array([-1 << WEIGHT_FRACTION if ctx.role == "active" else 0])
         self._label = Words.of(own, WEIGHT_BITS)
         pieces = _pieces(moments).reshape(size, size, PIECES)[:-1]
-        self._matrix = IntegerMatrix(np.hstack(np.moveaxis(pieces, 2, 0)), _PIECE + 1)
+        self._matrix = IntegerMatrix(
+            np.hstack([pieces[:, :, k] for k in range(PIECES)]), _PIECE + 1
+        )
 
     async def gradient(self, u: Words, at: str) -> Words:
-        """This party's share of the gradient (k,) at its share of u (k,)."""
+        """The own share of the gradient (k,) at the own share of u (k,)."""
         ctx, peer = self._ctx, self._peer
         vector = _shifted_copies(u.join(self._label))
         sent = await ctx.compute("encrypt", self._holder.encrypt_words, vector)
@@ -95,7 +98,7 @@ class Quadratic:
             raise ProtocolError(
                 f"{peer} sent {len(share)} gradient entries where {len(u)} were expected"
             )
-        dropped = MOMENT_FRACTION + WEIGHT_FRACTION - GRADIENT_FRACTION
+        dropped = MOMENT_FRACTION + WEIGHT_FRACTION - _GRADIENT_FRACTION
         return u.times(_MORE) + (mine + share).shifted(dropped)
 
 

@@ -35,7 +35,7 @@ from vfl.protocols.blocks import HANDED_BITS, handed, read_handed
 from vfl.protocols.iterate import WEIGHT_FRACTION
 from vfl.protocols.moments import MOMENT_BITS, Layout, Sharing, table_of
 from vfl.protocols.quadratic import Quadratic, Trail
-from vfl.protocols.sealed_messages import OWN, Coefficients, Hello, Key, Offer, Round, Start
+from vfl.protocols.sealed_messages import OWN, Coefficients, Hello, Key, Offer, Ready, Round, Start
 from vfl.protocols.shared import common_step, know_key
 from vfl_crypto.words import Words
 
@@ -124,7 +124,7 @@ async def active(ctx: Context, training: SealedTraining, X: Vector, label: Vecto
     await ctx.broadcast(passives, Offer(Public(len(X))), scope=SCOPE)
     block = await ctx.compute("compute", Block.fit, X, training)
     hellos = await ctx.gather(Hello, from_=passives, scope=SCOPE)
-    step = common_step(ctx, checkpoints, hellos)
+    step = common_step(ctx, checkpoints, [hello.steps.value for hello in hellos.values()])
     ranks = [block.rank, *(hellos[name].rank.value for name in passives)]
     await ctx.broadcast(passives, Start(Public(step), Public(ranks)), scope=SCOPE)
     table = np.column_stack([block.columns, label])
@@ -188,11 +188,13 @@ async def _exchange_keys(
         public = message.key.value.tobytes()
         evaluators[name] = await ctx.compute("encrypt", scheme.evaluator, public)
         know_key(ctx, evaluators[name].info)
+    await ctx.broadcast(others, Ready(Public(len(others))), scope=SCOPE)
+    await ctx.gather(Ready, from_=others, scope=SCOPE)
     return holder, evaluators
 
 
 async def _descend(ctx: Context, goal: Quadratic, rounds: int, layout: Layout) -> Words:
-    """This party's share of all weights in the end."""
+    """The own share of all weights in the end."""
     trail = Trail.zero(layout.weights)
     waiting = ctx.roster.passives[1:] if ctx.role == "active" else ()
     steps = chebyshev.steps(rounds, len(ctx.roster.data_parties))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from vfl.declaration import Declaration, Disclosure, Flow
+from typing import Final
+
+from vfl.declaration import Declaration, Disclosure, Flow, Role
 from vfl.messages import Array, Disclosed, Masked, Message, Public
 from vfl_crypto.linear import Ciphertext
 
@@ -31,6 +33,12 @@ class Key(Message, kind="sealed.key"):
     """The sender's public key, for the products that it asks of the receiver."""
 
     key: Public[Array]
+
+
+class Ready(Message, kind="sealed.ready"):
+    """The sender has read this many keys: what is encrypted under them may come."""
+
+    keys: Public[int]
 
 
 class Column(Message, kind="sealed.column"):
@@ -78,7 +86,7 @@ class Coefficients(Message, kind="sealed.coefficients"):
 OWN = "a share of the receiver's own coefficients"
 _OWN = "its own coefficients, at the end, from two shares"
 _SIZES = "training rows, rounds; how many columns of each party are independent"
-_AMONG_ALL = (
+_AMONG_ALL: Final[tuple[tuple[Role, Role], ...]] = (
     ("active", "passive"), ("passive", "active"), ("passive", "passive"),
 )  # fmt: skip
 
@@ -91,7 +99,7 @@ DECLARATION = Declaration(
         Flow(Round, "active", "passive"),
         *(
             Flow(message, sender, receiver)
-            for message in (Key, Column, Moments, MomentShares, Coefficients)
+            for message in (Key, Ready, Column, Moments, MomentShares, Coefficients)
             for sender, receiver in _AMONG_ALL
         ),
         *(

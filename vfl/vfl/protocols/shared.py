@@ -45,7 +45,7 @@ from vfl.protocols.shared_messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -186,7 +186,7 @@ async def active(
     del X
     hellos = await ctx.gather(Hello, from_=passives, scope=SCOPE)
     ranks = [hellos[name].rank.value for name in passives]
-    step = common_step(ctx, checkpoints, hellos)
+    step = common_step(ctx, checkpoints, [hello.steps.value for hello in hellos.values()])
     is_warm, budget = warm is not None, training.budget
     sizes = sum(ranks), _independent(outputs), len(tasks)
     rounds = budget.rounds(training.rounds, *sizes, is_warm)
@@ -250,9 +250,9 @@ def know_key(ctx: Context, info: SchemeInfo) -> None:
     ctx.ledger.know_key(info.key_id, info.parameters, info.security_bits)
 
 
-def common_step(ctx: Context, checkpoints: Checkpoints, hellos: Mapping[str, Hello]) -> int:
+def common_step(ctx: Context, checkpoints: Checkpoints, theirs: Iterable[list[int]]) -> int:
     """The last step that everybody has stored; 0 is the beginning."""
-    stored = [set(hello.steps.value) for hello in hellos.values()]
+    stored = [set(steps) for steps in theirs]
     common = set(checkpoints.epochs()).intersection(*stored)
     if not common and any(stored):
         ctx.note("no step is stored at all parties: training starts over")
