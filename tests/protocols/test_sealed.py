@@ -43,7 +43,7 @@ def trained(small, folder, **options):
         party: msgspec.json.decode((folder / party / "model.json").read_bytes())
         for party in small.tables.columns
     }
-    weights = np.concatenate([np.array(m["weights"])[:, 0] for m in models.values()])
+    weights = np.concatenate([np.array(m["weights"]).reshape(-1) for m in models.values()])
     return weights, sum(m["intercept"][0] for m in models.values()), run
 
 
@@ -67,7 +67,9 @@ def check_same(small, folder, l2, **options):
     np.testing.assert_allclose(weights, fitted.coef_, rtol=0, atol=SAME * size)
     assert intercept == pytest.approx(fitted.intercept_, abs=SAME * max(1, size))
     residual = y - X @ weights - intercept
-    assert 1 - residual.var() / y.var() == pytest.approx(fitted.score(X, y), abs=SAME)
+    assert 1 - np.sum(residual**2) / np.sum((y - y.mean()) ** 2) == pytest.approx(
+        fitted.score(X, y), abs=SAME
+    )
     assert run.result.ledger.clean
     return run
 
@@ -140,7 +142,7 @@ def test_a_condition_of_a_thousand_across_parties_takes_as_many_rounds_as_promis
     place = {i: row for row, i in enumerate(tables.ids["bank"])}
     for row, i in enumerate(tables.ids["p0"]):
         if i in place:
-            theirs[row] = own[place[i]] + 0.19 * (theirs[row] - theirs.mean())
+            theirs[row] = own[place[i]] + 0.055 * (theirs[row] - theirs.mean())
     small = small_job(
         tables=tables, model=vfl.LinearRegression(l2=0.0, epochs=300), security="sealed",
         test_fraction=0.0,
@@ -222,11 +224,12 @@ def test_two_runs_of_a_job_share_differently(small_job, tmp_path, tap, kind):
     vfl.run_job(small.job, folder=tmp_path / "two")
     again = opened(tap, kind)
     assert len(first) == len(again) > 0
-    assert not any((a == b).all(axis=1).any() for a, b in zip(first, again, strict=True))
+    one, two = ({row.tobytes() for share in run for row in share} for run in (first, again))
+    assert not one & two
 
 
 def test_no_share_of_a_point_on_the_way_is_small(small_job, tmp_path, monkeypatch):
-    """What a party that trains holds is uniform modulo 2^96: 1 in 2^30 is below 2^66."""
+    """What a party holds is uniform over 68 bits: one below 2^36 comes once in 2^31."""
     seen = []
     gradient = quadratic.Quadratic.gradient
 
@@ -257,7 +260,7 @@ def test_no_share_of_a_point_on_the_way_is_small(small_job, tmp_path, monkeypatc
 )
 def test_what_needs_a_likelihood_or_an_arbiter_is_refused_by_name(small_job, level, named, options):
     job = small_job(model=vfl.LinearRegression(), security="sealed").job
-    parties = list(job.parties)
+    options, parties = dict(options), list(job.parties)
     if options.pop("arbiter", False):
         parties.append(PartySpec("third", role="arbiter"))
     if weight := options.pop("weight", None):
