@@ -53,9 +53,10 @@ class RoundTraffic:
             start = (
                 plain("after", 0), plain("rounds", shape.epochs), plain("fits", shape.fits),
                 plain("warm", shape.warm), plain("ranks", list(ranks.values())),
-                array("key", "public", key_bytes),
             )  # fmt: skip
-            keys += send(messages.Start, active, name, SCOPE, *start, content=key_bytes)
+            send(messages.Start, active, name, SCOPE, *start)
+            public = array("key", "public", key_bytes)
+            keys += send(messages.PublicKey, active, name, SCOPE, public, content=key_bytes)
             for peer in self._passives:
                 if peer != name:
                     key = plain("key", bytes(32))
