@@ -59,7 +59,7 @@ class _Generalised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     l2: float = 1e-3
     optimizer: Literal["fixed_hessian", "sgd", "momentum", "rmsprop", "adam"] | None = None
     learning_rate: float | None = None  # 0.1 when absent
-    epochs: int | None = None  # when absent 40, under `shared` what may be opened, `sealed` 100
+    epochs: int | None = None  # when absent 40, under `shared` what may be opened, `sealed` 200
     batch_size: int | None = None  # rows; the whole table when absent
     tolerance: float = 1e-4  # stop when an epoch moves less: weights, or scores under `shared`,
     # where the rounding of opened scores keeps moving them by some 1e-5
@@ -107,7 +107,7 @@ class LogisticRegression(_Generalised, frozen=True, tag="logistic_regression", t
 class LinearRegression(_Generalised, frozen=True, tag="linear_regression", tag_field="type"):
     """Least squares on the standardised label.
 
-    Under `shared`, which is `sealed` here, no score is opened: epochs are all taken, 100 if not
+    Under `shared`, which is `sealed` here, no score is opened: epochs are all taken, 200 if not
     said, and tolerance is not used, because nobody can tell how far the weights have moved.
     """
 

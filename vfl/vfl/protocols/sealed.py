@@ -14,8 +14,8 @@ settled. Columns are centred where the model has an intercept, which each party 
 part of: minus the means of its columns times their weights.
 
 A and p together could open everything; each alone, or with any other party, learns no more than
-its own coefficients. Shares are divided locally, which needs exactly two of them: with three, the
-sum of two wraps as often as not.
+its own coefficients. Shares are divided locally, which needs exactly two of them: of three, the
+sum wraps one time in four.
 """
 
 from __future__ import annotations
