@@ -88,7 +88,7 @@ FREE = {"accept_score_leak": True}
         job(folds=11, model={"epochs": 2}, **FREE),
         job(model={"epochs": 101}, **FREE),
         job(test_fraction=0.0, weight="w"),
-        job(40, (2, 60), model={"epochs": 3}, **FREE),
+        job(40, (2, 60), model={"epochs": 3}, accept_gradient_leak=True, **FREE),
     ],
     ids=[
         "mock", "lattice, labels alone", "lattice, several blocks", "lattice, two passives",
@@ -107,7 +107,7 @@ def test_bytes_are_those_of_the_ledger_of_a_real_run(made, tmp_path):
         (received, {(p.name, kind): n for p in told.parties for kind, n in p.received.items()}),
     ):
         assert found == real
-    assert told.key_bytes == sum(n for (_, kind), n in sent.items() if kind == "shared.start")
+    assert told.key_bytes == sum(n for (_, kind), n in sent.items() if kind == "shared.key")
     assert told.fits == 1 + (made.folds or 0)
 
 

@@ -135,6 +135,7 @@ def test_the_protocol_learns_what_the_plaintext_reference_learns(job, tmp_path, 
         LogisticRegression(early_stopping=EarlyStopping(0.2, 2)),
         PoissonRegression(l2=0.01),
         MultinomialRegression(l2=0.01),
+        LinearRegression(l2=0.01),
     ],
     ids=lambda model: type(model).__name__ if not isinstance(model, str) else model,
 )
@@ -144,6 +145,7 @@ def test_a_run_on_shares_is_the_plaintext_one_and_the_solvers(small_job, model, 
         table_seed=3,
     )  # fmt: skip
     result = verify(small.job)
+    print(*result.checks, sep="\n")
     assert [check.what for check in result.checks if not check.passed] == []
     solved = any(check.what == f"deviance, {crypto} and scikit-learn" for check in result.checks)
     assert solved or model.early_stopping

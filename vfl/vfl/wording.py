@@ -139,6 +139,8 @@ def epochs(run: Run) -> str:
     """How long was trained, and why it stopped."""
     result, model = run.result, run.job.model
     passes = f"{result.epochs} {'epoch' if result.epochs == 1 else 'epochs'}"
+    if run.job.level == "sealed":
+        return f"{passes}, a number that tells nothing: nobody knows when the weights have settled"
     what = "weights" if run.job.security == "arbiter" else "scores"
     if result.converged and model.early_stopping:
         return f"{passes}; the held-back rows gained nothing from the last"
@@ -170,7 +172,7 @@ def trust(run: Run) -> list[str]:
             f"({result.opened:,} values of {OPENED_BITS} bits), and to side with none of them. "
             "It sees no row, no id and no label."
         )
-    if job.security == "shared":
+    if job.level == "shared":
         active, passives = job.roster.active, job.roster.passives
         several = "the sum of their scores" if len(passives) > 1 else "its score"
         said.append(
@@ -183,6 +185,12 @@ def trust(run: Run) -> list[str]:
                 else ", at most half as many as there are columns, all of which would give these "
                 "away."
             )
+        )
+    if job.level == "sealed":
+        active, first, *_ = job.roster.data_parties
+        said.append(
+            f"{active} and {first} hold the two shares of everything that is learnt: neither may "
+            "side with the other. No score and no gradient was opened to anybody."
         )
     said.append("Every party is assumed to follow the protocol, however curious it is.")
     if job.transport == "ray":

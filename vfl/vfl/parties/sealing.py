@@ -38,6 +38,7 @@ def _training(party: DataParty, data: Prepared) -> SealedTraining:
         model.l2,
         chebyshev.ROUNDS if model.epochs is None else model.epochs,
         model.intercept,
+        job.accept_gradient_leak,
     )
 
 

@@ -32,6 +32,7 @@ from vfl.models import chebyshev
 from vfl.models.whitening import Whitening
 from vfl.protocols import quadratic
 from vfl.protocols.blocks import HANDED_BITS, handed, read_handed
+from vfl.protocols.guards import check_coefficient_leak
 from vfl.protocols.iterate import WEIGHT_FRACTION
 from vfl.protocols.moments import MOMENT_BITS, Layout, Sharing, table_of
 from vfl.protocols.quadratic import Quadratic, Trail
@@ -63,6 +64,7 @@ class SealedTraining:
     l2: float
     rounds: int
     intercept: bool = True
+    accept_gradient_leak: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Block:
     means: Vector
     columns: Vector
     basis: Vector
+    leverages: Vector
 
     @classmethod
     def fit(cls, X: Vector, training: SealedTraining) -> Self:
@@ -89,7 +92,7 @@ class Block:
         constant = np.ptp(X, axis=0) == 0
         centred = np.where(constant & training.intercept, 0.0, X - means)
         whitening = Whitening.fit(centred, 1.0, 1, training.l2)
-        return cls(means, whitening.columns, whitening.basis)
+        return cls(means, whitening.columns, whitening.basis, whitening.leverage())
 
     @property
     def rank(self) -> int:
@@ -108,6 +111,8 @@ async def passive(ctx: Context, training: SealedTraining, X: Vector) -> Trained:
             f"{ctx.name}: none of its columns varies over the training rows, so there is nothing "
             "to learn from them; leave this party out, or check its file"
         )
+    accepted = training.accept_gradient_leak
+    check_coefficient_leak(ctx.name, block.leverages, X.shape[1], accepted=accepted)
     stored = training.checkpoints.epochs()
     await ctx.send(active, Hello(Public(stored), Public(block.rank)), scope=SCOPE)
     start = await ctx.receive(Start, from_=active, scope=SCOPE)

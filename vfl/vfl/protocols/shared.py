@@ -41,6 +41,7 @@ from vfl.protocols.shared_messages import (
     Move,
     Offer,
     PublicKey,
+    Ready,
     Start,
 )
 
@@ -129,6 +130,7 @@ async def passive(
     evaluator = await ctx.compute("encrypt", training.scheme([]).evaluator, public)
     know_key(ctx, evaluator.info)
     masker = await agree(ctx, SCOPE)
+    await ctx.send(active, Ready(Public(evaluator.info.key_id)), scope=SCOPE)
     zero = Iterate.zero(rank * outputs)
     starts = [zero] * fits
     if is_warm and warm is not None:
@@ -198,6 +200,7 @@ async def active(
     start = Start(Public(step), Public(rounds), Public(len(tasks)), Public(is_warm), Public(ranks))
     await ctx.broadcast(passives, start, scope=SCOPE)
     await ctx.broadcast(passives, PublicKey(Public(key)), scope=SCOPE)
+    await ctx.gather(Ready, from_=passives, scope=SCOPE)
     blocks = [
         ActiveBlock(ctx, name, rank, outputs) for name, rank in zip(passives, ranks, strict=True)
     ]

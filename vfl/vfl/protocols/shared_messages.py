@@ -37,6 +37,12 @@ class PublicKey(Message, kind="shared.key"):
     key: Public[Array]
 
 
+class Ready(Message, kind="shared.ready"):
+    """The sender has read the key: only now may anything come under it."""
+
+    key_id: Public[str]
+
+
 class Weights(Message, kind="shared.weights"):
     """The active party's share of the receiver's weights, and whose scores will be summed."""
 
@@ -100,6 +106,7 @@ DECLARATION = Declaration(
         Flow(Start, "active", "passive"),
         Flow(PublicKey, "active", "passive"),
         Flow(MaskKey, "passive", "passive"),
+        Flow(Ready, "passive", "active"),
         Flow(Weights, "active", "passive"),
         Flow(Products, "passive", "active"),
         Flow(MaskedScores, "passive", "active"),
