@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vfl_crypto.sharing import ShareEvaluator, ShareHolder
 
 _NARROW: Final = 8
+_MANY: Final = 64
 _BROAD: Final = 256
 _FEW: Final = 2048
 
@@ -103,8 +104,8 @@ def clear(rows: int) -> dict[str, SharedUnits]:
     narrow, broad = _whitened(8 * _FEW, _NARROW), _whitened(_FEW, _BROAD)  # seconds an entry
     pair = max(0.0, broad - narrow) / (_BROAD - _NARROW)
     entry = max(0.0, narrow - _NARROW * pair)
-    one, many = (best(_own_share(rows, k), 3)[0] for k in (1, _NARROW))
-    multiply = max(0.0, many - one) / (rows * (_NARROW - 1))
+    one, many = (best(_own_share(rows, k), 3)[0] for k in (1, _MANY))
+    multiply = max(0.0, many - one) / (rows * (_MANY - 1))
     score = max(0.0, one / rows - multiply)
     with tempfile.TemporaryDirectory(prefix="vfl-plan-") as folder:
         decide, _ = best(_decision(rows, Path(folder)), 3)
