@@ -252,7 +252,7 @@ def _summary(
             *([GUARDS_OFF] if job.accept_gradient_leak else []),
             *(f"{name}: {note}" for name, r in results.items() for note in r.notes),
         ],
-        resumed=resumed,
+        peak_bytes={name: r.peak_bytes for name, r in results.items()}, resumed=resumed,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ class PartyResult(msgspec.Struct, frozen=True, kw_only=True):
     changes: list[float] = []
     losses: list[float] = []  # exact mean negative log-likelihood, where it is known
     opened: int = 0
+    peak_bytes: int = 0  # most memory its process ever held
     notes: list[str] = []
     predictions: str = ""  # file written by the active party
 
@@ -46,4 +47,5 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     undeclared: int
     arbiter: str
     notes: list[str]
+    peak_bytes: dict[str, int] = {}  # party -> most memory of its process, all of them where one
     resumed: bool = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import resource
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,7 +101,7 @@ class Party(ABC):
         return PartyResult(
             party=ctx.name, role=ctx.role, folder=str(self.folder),
             timings={str(stage): seconds for stage, seconds in ctx.timings.items()},
-            entries=ctx.ledger.entries, **fields,
+            entries=ctx.ledger.entries, peak_bytes=_peak_bytes(), **fields,
         )  # fmt: skip
 
 
@@ -223,6 +225,12 @@ class DataParty(Party):
         fitted = replace(fitted, party=f"{self.spec.name}, {table.source}")  # who errors name
         weights = np.array(model.weights).reshape(-1, len(model.intercept))
         return table, fitted.transform(values) @ weights + np.array(model.intercept)
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10  # elsewhere in units of 1024
 
 
 def folder_of(party: PartySpec, run: Path) -> Path:

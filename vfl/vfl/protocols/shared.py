@@ -240,9 +240,10 @@ async def active(
             await ctx.compute("compute", checkpoints.save, step, state)
             if last:
                 ctx.progress("training", path.round, rounds)
-        done.append(path.fit(z, move))
-    await joint.hand_over(path.point, f"{SCOPE}/end")
-    holder.close()
+        if last:
+            await joint.hand_over(path.point, f"{SCOPE}/end")
+            holder.close()
+        done.append(await ctx.compute("compute", path.fit, z, move))
     weights = path.point.own.v
     intercept = weights[width] if training.intercept else np.zeros(outputs)
     return Trained(weights[:width], path.round, opened, intercept, tuple(done))
