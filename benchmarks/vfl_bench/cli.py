@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -15,17 +16,21 @@ from rich.text import Text
 
 from vfl.errors import MissingExtraError, VflError
 from vfl_bench import compare as comparison
-from vfl_bench import end_to_end as end_to_end_suite
+from vfl_bench import coordinated
+from vfl_bench import end_to_end as training_suites
 from vfl_bench import plot as plotting
+from vfl_bench import rounds as rounds_suite
 from vfl_bench.harness import Row, measure
 from vfl_bench.output import as_json, print_table, write_json
 from vfl_bench.peers import heu
 from vfl_bench.suites.common import Settings
+from vfl_bench.training_table import print_trainings
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__
 )
 SUITES = ("ntt", "lattice", "paillier", "ckks", "psi")
+WHOLE = ("credit", "large", "rounds")
 PEERS = ("phe", "tenseal", "heu", "cryptography")
 
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, - for stdout.")]
@@ -81,29 +86,69 @@ def crypto(
 
 @app.command()
 def end_to_end(
-    crypto: Annotated[str, typer.Option(help=Listed)] = "lattice,paillier-3072,ckks",
-    rows: Annotated[int, typer.Option(min=100)] = 30_000,
-    epochs: Annotated[int, typer.Option(min=1)] = 1,
-    batch: Annotated[int | None, typer.Option(min=512)] = None,
+    security: Annotated[str, typer.Option(help="shared or arbiter.")] = "shared",
+    suite: Annotated[str, typer.Option(help=Listed)] = ",".join(WHOLE),
+    crypto: Annotated[str, typer.Option(help=Listed)] = "lattice,paillier-3072",
     data: Annotated[
         Path | None, typer.Option(help="Folder of NAME_hetero_guest.csv and NAME_hetero_host.csv.")
     ] = None,
     name: Annotated[str, typer.Option(help="With --data.")] = "default_credit",
+    inprocess: Annotated[
+        bool, typer.Option("--inprocess", help="Both parties in one process, not on Ray.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=100, help="Under arbiter.")] = 30_000,
+    epochs: Annotated[int, typer.Option(min=1, help="Under arbiter.")] = 1,
+    batch: Annotated[int | None, typer.Option(min=512, help="Under arbiter.")] = None,
     json: Json = None,
 ) -> None:
-    """One epoch of the job, each cipher and in the clear; generated data of the same shape."""
+    """Whole trainings on shares; or, under arbiter, an epoch of the job beside one in the clear.
+
+    Without --data tables of the same shape are generated; `large` always is.
+    """
     console = _console(json)
     ciphers = crypto.split(",")
-    found = []
-    with console.status("training") as status:
-        for row in end_to_end_suite.rows(ciphers, rows, epochs, batch, data, name):
-            found.append(row)
-            status.update(f"{row.peer} done")
-    print_table(found, console, "end-to-end")
-    for row in found:
-        _say(console, end_to_end_suite.sentence(row))
+    if _listed(security, ("shared", "arbiter"), "--security") == ["arbiter"]:
+        found = _coordinated(console, ciphers, rows, epochs, batch, data, name)
+    else:
+        names = _listed(suite, WHOLE, "--suite")
+        found = _shared(console, names, ciphers, "inprocess" if inprocess else "ray", data, name)
     if json:
         write_json(json, as_json(found))
+
+
+def _coordinated(
+    console: Console, ciphers: list[str], rows: int, epochs: int, batch: int | None,
+    data: Path | None, name: str,
+) -> list[Row]:  # fmt: skip
+    found = []
+    for row in coordinated.rows(ciphers, rows, epochs, batch, data, name):
+        found.append(row)
+        _progress(console, f"{row.peer} done")
+    _progress(console, "")
+    print_table(found, console, "end-to-end")
+    for row in found:
+        _say(console, coordinated.sentence(row))
+    return found
+
+
+def _shared(
+    console: Console, names: list[str], ciphers: list[str],
+    transport: training_suites.Transport, data: Path | None, name: str,
+) -> list[Row]:  # fmt: skip
+    works: list[list[Row]] = []
+    pace: list[Row] = []
+    with tempfile.TemporaryDirectory() as place:
+        for done in training_suites.works(names, ciphers, transport, data, name, Path(place)):
+            works.append(done)
+            _progress(console, f"{done[0].name} done")
+        if "rounds" in names:
+            pace = rounds_suite.rows(data, name, Path(place))
+    _progress(console, "")
+    if works:
+        print_trainings(works, console)
+    for row in pace:
+        _say(console, rounds_suite.sentence(row))
+    return [row for rows in works for row in rows] + pace
 
 
 @app.command()

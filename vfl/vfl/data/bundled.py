@@ -109,22 +109,31 @@ def write_breast_cancer_job(folder: str | Path, seed: int | None = None) -> Path
         # A stranger takes each value from another person, so that it is nobody's row.
         strangers = np.column_stack([rng.choice(column, STRANGERS) for column in real.T])
         first = people + party * STRANGERS
-        files[f"{name}.csv"] = _shuffled_csv(
-            header,
-            np.concatenate([ids[present], ids[first : first + STRANGERS]]),
-            np.vstack([real[present], strangers]),
-            rng,
-        )
+        both = np.concatenate([ids[present], ids[first : first + STRANGERS]])
+        values = np.vstack([real[present], strangers])
+        files[f"{name}.csv"] = _csv(header, *_shuffled(both, values, rng))
     return _write(Path(folder), files)
 
 
 def write_generated_job(
     folder: str | Path, rows: int, guest_features: int, host_features: int, seed: int
 ) -> Path:
-    """Write guest.csv (with label y in {0, 1}), host.csv and job.yaml; the job's path.
+    """Write guest.csv, host.csv and job.yaml of `generated_tables`; the job's path.
 
-    Each file has `rows` rows, of which 90 % are of people in both. Columns share a few common
-    factors, within and across the parties. Raises `JobError` as `write_breast_cancer_job` does.
+    Raises `JobError` as `write_breast_cancer_job` does.
+    """
+    tables = generated_tables(rows, guest_features, host_features, seed)
+    files = {f"{name}.csv": _csv(header, ids, X) for name, (header, ids, X) in tables.items()}
+    return _write(Path(folder), files | {"job.yaml": GENERATED_JOB})
+
+
+def generated_tables(
+    rows: int, guest_features: int, host_features: int, seed: int
+) -> dict[str, tuple[list[str], NDArray[np.str_], NDArray[np.float64]]]:
+    """Names of columns, ids and values (rows, f) of guest, with label y in {0, 1} last, and host.
+
+    90 % of the rows are of people in both, in orders that say nothing. Columns share a few common
+    factors, within and across the parties.
     """
     rng = np.random.default_rng(seed)
     both = round(0.9 * rows)
@@ -145,28 +154,24 @@ def write_generated_job(
     host = X[of_host, guest_features:].round(6)
     guest_header = ["id", *(f"g{k}" for k in range(guest_features)), "y"]
     host_header = ["id", *(f"h{k}" for k in range(host_features))]
-    return _write(
-        Path(folder),
-        {
-            "guest.csv": _shuffled_csv(guest_header, ids[of_guest], guest, rng),
-            "host.csv": _shuffled_csv(host_header, ids[of_host], host, rng),
-            "job.yaml": GENERATED_JOB,
-        },
-    )
+    return {
+        "guest": (guest_header, *_shuffled(ids[of_guest], guest, rng)),
+        "host": (host_header, *_shuffled(ids[of_host], host, rng)),
+    }
 
 
-def _shuffled_csv(
-    header: Sequence[str],
-    ids: NDArray[np.str_],
-    values: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> str:
+def _shuffled(
+    ids: NDArray[np.str_], values: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
     order = rng.permutation(len(ids))
+    return ids[order], values[order]
+
+
+def _csv(header: Sequence[str], ids: NDArray[np.str_], values: NDArray[np.float64]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    cells = values[order].tolist()
-    for name, row in zip(ids[order].tolist(), cells, strict=True):
+    for name, row in zip(ids.tolist(), values.tolist(), strict=True):
         writer.writerow([name, *(int(x) if x.is_integer() else x for x in row)])
     return text.getvalue()
 
