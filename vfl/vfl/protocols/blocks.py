@@ -59,7 +59,8 @@ class PassiveBlock:
     def __init__(self, ctx: Context, whitening: Whitening, outputs: int) -> None:
         self._ctx = ctx
         self._outputs = outputs
-        forward = np.rint(np.ldexp(whitening.columns, MATRIX_FRACTION))
+        forward = np.ldexp(whitening.columns, MATRIX_FRACTION)
+        np.rint(forward, out=forward)
         ridge = np.diag(np.rint(np.ldexp(whitening.ridge, GRADIENT_FRACTION - WEIGHT_FRACTION)))
         try:
             self._forward = IntegerMatrix(forward, MATRIX_BITS)
