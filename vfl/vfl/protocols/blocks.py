@@ -30,6 +30,7 @@ from vfl.protocols.shared_messages import (
 )
 from vfl_crypto.errors import EncodingOverflowError
 from vfl_crypto.secagg import round_context
+from vfl_crypto.sharing import masked_layout
 from vfl_crypto.words import IntegerMatrix, Words, limbs_of
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class ActiveBlock:
             weights = Weights(sent, Public(list(self._ctx.roster.passives)))
             await self._ctx.send(self.passive, weights, scope=scope)
             message = await self._ctx.receive(Products, from_=self.passive, scope=scope)
-            share = await self._share(holder, message.values, "scores", rows)
+            share = await self._share(holder, message.values, "scores", rows, SCORE_BITS)
             found.append(share.shifted(_DROPPED).modulo(_OPENED_BITS))
         return found
 
@@ -147,7 +148,10 @@ class ActiveBlock:
             sent = await self._ctx.compute("encrypt", holder.encrypt_words, both)
             await self._ctx.send(self.passive, Residual(sent), scope=scope)
             message = await self._ctx.receive(Gradient, from_=self.passive, scope=scope)
-            shares.append(await self._share(holder, message.values, "gradient entries", self.rank))
+            share = await self._share(
+                holder, message.values, "gradient entries", self.rank, WEIGHT_BITS
+            )
+            shares.append(share)
         return _joined(shares)
 
     async def hand_over(self, v: Words, holder: ShareHolder, at: str) -> None:
@@ -156,14 +160,16 @@ class ActiveBlock:
         await self._ctx.send(self.passive, Coefficients(Disclosed(limbs, OWN)), scope=at)
 
     async def _share(
-        self, holder: ShareHolder, masked: Ciphertext, what: str, expected: int
+        self, holder: ShareHolder, masked: Ciphertext, what: str, expected: int, bits: int
     ) -> Words:
-        share = await self._ctx.compute("encrypt", holder.share, masked)
-        if len(share) != expected:
+        """Of `expected` values modulo 2^bits, which the message must say before it is opened."""
+        layout = masked_layout(bits)
+        if (masked.count, masked.layout) != (expected, layout):
             raise ProtocolError(
-                f"{self.passive} sent {len(share)} {what} where {expected} were expected"
+                f"{self.passive} sent {masked.count} {what} as {masked.layout[:32]!r} where "
+                f"{expected} as {layout!r} were expected"
             )
-        return share
+        return await self._ctx.compute("encrypt", holder.share, masked)
 
 
 def handed(v: Words, holder: ShareHolder) -> NDArray[np.uint32]:
@@ -185,22 +191,31 @@ def read_handed(limbs: NDArray[np.uint32], count: int, sender: str) -> Words:
     return Words(limbs, HANDED_BITS)
 
 
-async def receive_scores(ctx: Context, outputs: int, at: str) -> list[list[NDArray[np.uint32]]]:
+async def receive_scores(
+    ctx: Context, outputs: int, rows: int, at: str
+) -> list[list[NDArray[np.uint32]]]:
     """The passive parties' shares of their scores, or of the sum: for each output."""
     passives, found = ctx.roster.passives, []
     for output in range(outputs):
         scope = f"{at}/{output}"
         if len(passives) == 1:
             sole = await ctx.receive(SoleScores, from_=passives[0], scope=scope)
-            found.append([sole.values.value])
+            parts = {passives[0]: sole.values.value}
         else:
             masked = await ctx.gather(MaskedScores, from_=passives, scope=scope)
-            found.append([message.values.value for message in masked.values()])
+            parts = {name: message.values.value for name, message in masked.items()}
+        for name, part in parts.items():
+            if part.dtype != np.uint32 or part.shape != (rows,):
+                raise ProtocolError(
+                    f"{name} sent a share of scores of {part.dtype}, shape {part.shape}; "
+                    f"{rows} of uint32 were expected"
+                )
+        found.append(list(parts.values()))
     return found
 
 
 def opened_scores(
-    own: Sequence[Sequence[Words]], sent: Sequence[Sequence[NDArray[np.uint32]]], rows: int
+    own: Sequence[Sequence[Words]], sent: Sequence[Sequence[NDArray[np.uint32]]]
 ) -> NDArray[np.float64]:
     """The sum (n, k) of all passive parties' scores from A's shares and theirs.
 
@@ -208,8 +223,6 @@ def opened_scores(
     """
     columns = []
     for output, theirs in enumerate(sent):
-        if any(part.dtype != np.uint32 or part.shape != (rows,) for part in theirs):
-            raise ProtocolError(f"{rows} shares of scores were expected; others were sent")
         parts = [*theirs, *(shares[output].limbs[:, 0] for shares in own)]
         sums = np.add.reduce(parts, dtype=np.uint32) % np.uint32(1 << _OPENED_BITS)
         total = Words(sums[:, None], _OPENED_BITS)

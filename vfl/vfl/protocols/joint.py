@@ -76,9 +76,9 @@ class Joint:
         rows = len(self.own.columns)
         asked = [b.scores(point.shares[b.passive].v, self.holder, rows, at) for b in self.blocks]
         sent, own = await asyncio.gather(
-            receive_scores(self.ctx, self.outputs, at), asyncio.gather(*asked)
+            receive_scores(self.ctx, self.outputs, rows, at), asyncio.gather(*asked)
         )
-        return self.own_scores(point) + opened_scores(own, sent, rows)
+        return self.own_scores(point) + opened_scores(own, sent)
 
     async def advance(self, point: Point, residual: Vector, move: Advance, at: str) -> Point:
         """A step of all blocks along the gradient of weighted residuals (n, k)."""

@@ -18,6 +18,7 @@ passive parties' columns are prepared once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ import numpy as np
 
 from vfl.errors import DataError, ProtocolError
 from vfl.messages import Disclosed, Public
-from vfl.models.nesterov import Advance, Retreat, Stop
+from vfl.models.nesterov import UNIT, Advance, Retreat, Stop
 from vfl.models.whitening import OwnBlock, Whitening
 from vfl.protocols.blocks import ActiveBlock, PassiveBlock
 from vfl.protocols.descent import Descent, Fit, Task
@@ -103,6 +104,8 @@ async def passive(
         )
     blocks = len(ctx.roster.passives) + 1
     curvature = offer.curvature.value
+    if not 0 < curvature < math.inf:
+        raise ProtocolError(f"{active} sent the curvature {curvature}, which bounds no loss")
     try:
         whitening = await ctx.compute("compute", Whitening.fit, X, curvature, blocks, training.l2)
     except DataError as error:
@@ -120,6 +123,7 @@ async def passive(
     block = await ctx.compute("compute", PassiveBlock, ctx, whitening, outputs)
     await ctx.send(active, Hello(Public(checkpoints.epochs()), Public(rank)), scope=SCOPE)
     start = await ctx.receive(Start, from_=active, scope=SCOPE)
+    _check_start(ctx, start, rank, len(whitening.columns))
     step, rounds, fits = start.after.value, start.rounds.value, start.fits.value
     is_warm = start.warm.value
     opened = training.budget.check(
@@ -145,7 +149,7 @@ async def passive(
             at = f"{SCOPE}/{fit}/{round_}"
             if (round_ or (is_warm and fit == fits - 1)) and round_ <= rounds:
                 await block.open_scores(iterate.v, evaluator, masker, at)
-            move = await _receive_move(ctx, at)
+            move = await _receive_move(ctx, at, is_first=round_ == 0)
             if isinstance(move, Stop):
                 break
             if isinstance(move, Advance):
@@ -188,6 +192,9 @@ async def active(
     del X
     hellos = await ctx.gather(Hello, from_=passives, scope=SCOPE)
     ranks = [hellos[name].rank.value for name in passives]
+    for name, rank in zip(passives, ranks, strict=True):
+        if not 1 <= rank <= rows:
+            raise ProtocolError(f"{name} sent {rank} as the rank of its columns, of {rows} rows")
     step = common_step(ctx, checkpoints, [hello.steps.value for hello in hellos.values()])
     is_warm, budget = warm is not None, training.budget
     sizes = sum(ranks), _independent(outputs), len(tasks)
@@ -285,14 +292,38 @@ def _said(move: Advance | Retreat | Stop) -> Move:
     return Move(Public(type(move).__name__.lower()), Disclosed(sizes, MOVES))
 
 
-async def _receive_move(ctx: Context, at: str) -> Advance | Retreat | Stop:
+def _check_start(ctx: Context, start: Start, rank: int, rows: int) -> None:
+    """A step, rounds, fits and ranks that this job can have."""
+    ranks = start.ranks.value
+    possible = (
+        start.after.value >= 0
+        and start.rounds.value >= 1
+        and 1 <= start.fits.value <= rows + 1
+        and len(ranks) == len(ctx.roster.passives)
+        and all(1 <= other <= rows for other in ranks)
+        and ranks[ctx.roster.passives.index(ctx.name)] == rank
+    )
+    if not possible:
+        raise ProtocolError(
+            f"{ctx.roster.active} starts {start.fits.value} fits of {start.rounds.value} rounds "
+            f"after step {start.after.value} with ranks {ranks}; {ctx.name} has rank {rank}"
+        )
+
+
+def _is_part(size: float) -> bool:
+    """A multiple of 1 / UNIT from 0 to 1; NaN is none."""
+    return 0 <= size <= 1 and (size * UNIT).is_integer()
+
+
+async def _receive_move(ctx: Context, at: str, *, is_first: bool) -> Advance | Retreat | Stop:
     message = await ctx.receive(Move, from_=ctx.roster.active, scope=at)
     sizes = message.sizes.value
     match message.what.value, sizes:
-        case "advance", [step_size, momentum] if 0 < step_size <= 1 and 0 <= momentum < 1:
-            return Advance(step_size, momentum)
-        case "retreat", [step_size] if 0 <= step_size <= 1:
-            return Retreat(step_size)
+        case "advance", [step, momentum] if _is_part(step) and step and momentum < 1:
+            if _is_part(momentum):
+                return Advance(step, momentum)
+        case "retreat", [step] if _is_part(step) and not is_first:
+            return Retreat(step)
         case "stop", []:
             return Stop(converged=True)
     raise ProtocolError(f"{ctx.roster.active} sent the move {message.what.value!r} with {sizes}")
