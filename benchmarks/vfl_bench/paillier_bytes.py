@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from vfl.planner.traffic import array, frame_bytes, plain
 from vfl.protocols.blocks import SCORE_BITS
 from vfl.protocols.iterate import WEIGHT_BITS
-from vfl.protocols.shared_messages import Gradient, Products, Residual, Start, Weights
+from vfl.protocols.shared_messages import Gradient, Products, PublicKey, Residual, Weights
 from vfl_crypto.paillier.shares import slots_for
 from vfl_crypto.sharing import masked_layout, words_layout
 
@@ -59,7 +59,7 @@ def under_paillier(
         size = entry.bytes
         if entry.kind in _KINDS:
             size = _encrypted(entry, key_bits, passives, packed=packed)
-        elif entry.kind == Start.kind:
+        elif entry.kind == PublicKey.kind:
             (key,) = (field for field in entry.fields if field.name == "key")
             size += key_bytes - key.count
         found[entry.sender, entry.receiver] += size

@@ -16,17 +16,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vfl.api import Run, fit, open_run, run_job
     from vfl.errors import VflError
-    from vfl.spec import CryptoSpec, JobSpec, LinearRegression, LogisticRegression, load_job
+    from vfl.spec import (
+        CryptoSpec,
+        EarlyStopping,
+        JobSpec,
+        LinearRegression,
+        LogisticRegression,
+        MultinomialRegression,
+        PoissonRegression,
+        load_job,
+    )
     from vfl.spec import PartySpec as Party
 
 __version__ = "0.1.0"
 
 _HOME = {
     "CryptoSpec": "vfl.spec",
+    "EarlyStopping": "vfl.spec",
     "JobSpec": "vfl.spec",
     "LinearRegression": "vfl.spec",
     "LogisticRegression": "vfl.spec",
+    "MultinomialRegression": "vfl.spec",
     "Party": "vfl.spec:PartySpec",
+    "PoissonRegression": "vfl.spec",
     "Run": "vfl.api",
     "VflError": "vfl.errors",
     "fit": "vfl.api",
@@ -36,10 +48,13 @@ _HOME = {
 }
 __all__ = [
     "CryptoSpec",
+    "EarlyStopping",
     "JobSpec",
     "LinearRegression",
     "LogisticRegression",
+    "MultinomialRegression",
     "Party",
+    "PoissonRegression",
     "Run",
     "VflError",
     "fit",

@@ -57,8 +57,7 @@ class RoundTraffic:
             send(messages.Start, active, name, SCOPE, *start)
             public = array("key", "public", key_bytes)
             keys += send(messages.PublicKey, active, name, SCOPE, public, content=key_bytes)
-            ready = plain("key_id", "0" * self._cipher.id_length)
-            send(messages.Ready, name, active, SCOPE, ready)
+            send(messages.Ready, name, active, SCOPE, plain("keys", 1))
             for peer in self._passives:
                 if peer != name:
                     key = plain("key", bytes(32))

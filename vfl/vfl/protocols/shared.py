@@ -134,7 +134,7 @@ async def passive(
     evaluator = await ctx.compute("encrypt", training.scheme([]).evaluator, public)
     know_key(ctx, evaluator.info)
     masker = await agree(ctx, SCOPE)
-    await ctx.send(active, Ready(Public(evaluator.info.key_id)), scope=SCOPE)
+    await ctx.send(active, Ready(Public(1)), scope=SCOPE)
     zero = Iterate.zero(rank * outputs)
     starts = [zero] * fits
     if is_warm and warm is not None:

@@ -40,7 +40,7 @@ class PublicKey(Message, kind="shared.key"):
 class Ready(Message, kind="shared.ready"):
     """The sender has read the key: only now may anything come under it."""
 
-    key_id: Public[str]
+    keys: Public[int]
 
 
 class Weights(Message, kind="shared.weights"):
