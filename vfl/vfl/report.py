@@ -93,6 +93,8 @@ def _content(run: Run) -> dict[str, Any]:
         "model": msgspec.to_builtins(job.model),
         "cipher": wording.cipher(run),
         "trust": wording.trust(run),
+        "key_holder": wording.key_holder(run),
+        "opened": "scores opened a row" if job.level == "shared" else "values opened",
         "stages": wording.STAGES,
         "timings": timings,
         "wall": result.timings["total"]["wall"],

@@ -126,6 +126,13 @@ def cipher(run: Run) -> str:
     return f"{name}, {parameters}, {run.result.security_bits}-bit security{chosen}"
 
 
+def key_holder(run: Run) -> str:
+    """Who could decrypt what crossed the borders."""
+    if run.job.level == "sealed":
+        return "each party its own"
+    return run.result.arbiter or run.job.roster.active
+
+
 def rows(run: Run) -> str:
     """How many people the run is about."""
     found = run.result.rows
@@ -177,13 +184,12 @@ def trust(run: Run) -> list[str]:
         several = "the sum of their scores" if len(passives) > 1 else "its score"
         said.append(
             f"{listed(passives)} must trust {active} with {several} for each training row and "
-            f"epoch: {result.opened:,} numbers a row"
+            f"epoch: {result.opened:,} numbers a row. As many as there are columns would give "
+            "these away; "
             + (
-                ". As many as there are columns would give these away, and accept_score_leak: true "
-                "lifted the limit of half of them."
+                "accept_score_leak: true lifted the limit, which is half as many."
                 if job.accept_score_leak
-                else ", at most half as many as there are columns, all of which would give these "
-                "away."
+                else "half as many is the limit."
             )
         )
     if job.level == "sealed":
