@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vfl.planner.traffic import Traffic, array, lengths, plain
+from vfl.planner.traffic import Traffic, array, encrypted, lengths, plain
 from vfl.protocols import masked_sum
 from vfl.protocols import shared_messages as messages
 from vfl.protocols.blocks import HANDED_BITS, SCORE_BITS
@@ -19,7 +19,6 @@ from vfl_crypto.words import limbs_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from vfl.messages import FieldHeader
     from vfl.planner.shape import Shape
     from vfl.planner.share_costs import Product, ShareCosts
 
@@ -100,9 +99,9 @@ class RoundTraffic:
 
     def _send_scores(self, name: str, at: str, times: int) -> int:
         rows, product, size = self._shape.train, self._forward[name], 0
-        weights = self._encrypted(self._shape.ranks[name], words_layout(SCORE_BITS))
+        weights = encrypted(self._cipher, self._shape.ranks[name], words_layout(SCORE_BITS))
         everybody = plain("contributors", list(self._passives))
-        products = self._encrypted(rows, masked_layout(SCORE_BITS))
+        products = encrypted(self._cipher, rows, masked_layout(SCORE_BITS))
         kind: type[messages.SoleScores | messages.MaskedScores] = messages.MaskedScores
         share = array("values", "masked", rows, "pairwise")
         if len(self._passives) == 1:
@@ -121,8 +120,8 @@ class RoundTraffic:
 
     def _send_gradient(self, name: str, at: str, times: int) -> int:
         rank, product, size = self._shape.ranks[name], self._backward[name], 0
-        both = self._encrypted(self._shape.train + rank, words_layout(WEIGHT_BITS))
-        gradient = self._encrypted(rank, masked_layout(WEIGHT_BITS))
+        both = encrypted(self._cipher, self._shape.train + rank, words_layout(WEIGHT_BITS))
+        gradient = encrypted(self._cipher, rank, masked_layout(WEIGHT_BITS))
         for scope, more in self._outputs(at):
             for message, sender, receiver, field, content in (
                 (messages.Residual, self._active, name, both, product.vector),
@@ -135,9 +134,3 @@ class RoundTraffic:
 
     def _outputs(self, at: str) -> Iterator[tuple[str, int]]:
         return ((f"{at}/{o}", more) for o, more in lengths(self._shape.outputs))
-
-    def _encrypted(self, count: int, layout: str) -> FieldHeader:
-        key = "0" * self._cipher.id_length
-        return array(
-            "values", "encrypted", count, self._cipher.name, key_id=key, layout=layout, terms=1
-        )

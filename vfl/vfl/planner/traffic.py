@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vfl.messages import Message, Protection
+    from vfl.planner.ciphers import Cipher
+    from vfl.planner.share_costs import ShareCosts
 
 SESSION = "0" * 16  # as long as a session's name
 
@@ -24,6 +26,12 @@ SESSION = "0" * 16  # as long as a session's name
 def array(name: str, protection: Protection, count: int, how: str = "", **more: Any) -> FieldHeader:
     """A field whose values are in the frame's array."""
     return FieldHeader(name, protection, 0, how=how, count=count, **more)
+
+
+def encrypted(cipher: Cipher | ShareCosts, count: int, layout: str) -> FieldHeader:
+    """The only field of a message that carries a ciphertext."""
+    key = "0" * cipher.id_length
+    return array("values", "encrypted", count, cipher.name, key_id=key, layout=layout, terms=1)
 
 
 def plain(name: str, value: Any, protection: Protection = "public", how: str = "") -> FieldHeader:
@@ -89,9 +97,13 @@ def epoch_scopes(epochs: int) -> Iterator[tuple[str, int]]:
 
 
 def lengths(stop: int, start: int = 0) -> Iterator[tuple[int, int]]:
-    """The numbers in [start, stop), one of each length in digits: (number, how many)."""
+    """The numbers in [start, stop), one of each length: (number, how many).
+
+    In digits, as in a scope, and in MessagePack.
+    """
     low = start
     while low < stop:
-        high = min(10 ** len(str(low)), stop)
+        ends = 10 ** len(str(low)), 1 << 7, 1 << 8, 1 << 16, stop
+        high = min(end for end in ends if end > low)
         yield low, high - low
         low = high

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vfl.planner.traffic import Traffic, array, epoch_scopes, plain, scopes
+from vfl.planner.traffic import Traffic, array, encrypted, epoch_scopes, plain, scopes
 from vfl.protocols import arbiter_messages as messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vfl.messages import FieldHeader
     from vfl.planner.ciphers import Batch, Cipher
     from vfl.planner.shape import Shape
 
@@ -51,18 +50,13 @@ def _send_rounds(
 ) -> None:
     active, arbiter, columns = shape.roster.active, shape.roster.arbiter, shape.columns[name]
     assert arbiter is not None
-    sums = _encrypted(cipher, columns, "sums")
+    sums = encrypted(cipher, columns, "sums")
     step = array("values", "disclosed", columns, STEP)
     for scope, rows, times in scopes(shape.epochs, shape.batches):
         batch = work[rows]
         if name != active:
-            vector, size = _encrypted(cipher, rows, "rows"), batch.vector
+            vector, size = encrypted(cipher, rows, "rows"), batch.vector
             traffic.send(messages.Scores, name, active, scope, vector, content=size, times=times)
             traffic.send(messages.Residual, active, name, scope, vector, content=size, times=times)
         traffic.send(messages.Gradient, name, arbiter, scope, sums, content=batch.sums, times=times)
         traffic.send(messages.Step, arbiter, name, scope, step, content=8 * columns, times=times)
-
-
-def _encrypted(cipher: Cipher, count: int, layout: str) -> FieldHeader:
-    key = "0" * cipher.id_length
-    return array("values", "encrypted", count, cipher.name, key_id=key, layout=layout, terms=1)
