@@ -16,6 +16,7 @@ from vfl.planner.units import STATED
 from vfl.spec import (
     CryptoSpec,
     JobSpec,
+    LinearRegression,
     LogisticRegression,
     MultinomialRegression,
     PartySpec,
@@ -163,3 +164,36 @@ def test_what_a_machine_has_does_not_change_the_choice_on_shares(monkeypatch):
     costs._seconds.cache_clear()
     monkeypatch.setattr(os, "sysconf", lambda _: 1)
     assert predicted(shared(1, names(300))) == here
+
+
+def test_sealed_jobs_go_to_the_lattice_unless_nearly_all_is_rounds_of_one_column():
+    for made in (
+        shared(model=LinearRegression()), shared(3, names(200), LinearRegression()),
+        shared(20, model=LinearRegression()), shared(1, ["c"], LinearRegression(epochs=1)),
+    ):  # fmt: skip
+        seconds = predicted(made)
+        assert cheapest(made) == "lattice"
+        assert 5 * seconds["lattice"] < seconds["paillier"] < math.inf
+    # a ciphertext of the lattice has 8192 places, whatever is in them
+    assert cheapest(shared(1, ["c"], LinearRegression(epochs=100_000))) == "paillier"
+    assert cheapest(shared(1, names(20), LinearRegression(epochs=100_000))) == "lattice"
+
+
+@pytest.mark.parametrize("cipher", ["lattice", "paillier"])
+@pytest.mark.parametrize(
+    "grow",
+    [
+        lambda k: shared(model=LinearRegression(epochs=1 + k)),
+        lambda k: shared(1 + k, model=LinearRegression()),
+        lambda k: shared(1, names(20 + 7 * k), LinearRegression()),
+    ],
+    ids=["rounds", "parties", "columns"],
+)
+def test_more_sealed_work_takes_more_time(grow, cipher):
+    seconds = [predicted(grow(k))[cipher] for k in range(8)]
+    assert all(a < b for a, b in itertools.pairwise(seconds))
+
+
+def test_linear_models_on_shares_cost_the_same_by_either_name():
+    made = shared(model=LinearRegression())
+    assert predicted(made) == predicted(msgspec.structs.replace(made, security="sealed"))

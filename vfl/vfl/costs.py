@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from vfl.context import Roster
-from vfl.planner.shape import CLASSES, COLUMNS, ROWS, Shape, epochs_of
+from vfl.planner.shape import CLASSES, COLUMNS, ROWS, Shape, epochs_of, ones_of
 from vfl.planner.units import FAR, STATED
 from vfl.spec import CryptoSpec, MultinomialRegression
 
@@ -30,13 +30,7 @@ might turn out to need."""
 
 
 def cheapest(job: JobSpec) -> Chosen:
-    """The cipher that `auto` stands for in a checked job.
-
-    Sealed rounds are so small that a product's fixed cost decides: 16 ms under the lattice, 170 ms
-    under Paillier with keys of 3072 bits (18 columns, two cores).
-    """
-    if job.level == "sealed":
-        return "lattice"
+    """The cipher that `auto` stands for in a checked job."""
     seconds = predicted(job)
     return min(seconds, key=seconds.__getitem__)
 
@@ -48,23 +42,23 @@ def predicted(job: JobSpec) -> dict[Chosen, float]:
         COLUMNS if spec.columns is None else len(spec.columns)
         for spec in map(job.party, job.roster.data_parties)
     ]
-    widths[0] += model.intercept  # the active party is first
+    widths[0] += ones_of(job)  # the active party is first
     outputs = CLASSES if isinstance(model, MultinomialRegression) else 1
-    shape = _shape(job.security, tuple(widths), model.batch_size, outputs, 1 + (job.folds or 0))
+    shape = _shape(job.level, tuple(widths), model.batch_size, outputs, 1 + (job.folds or 0))
     shape = replace(shape, warm=job.warm_start is not None)
     sizes = tuple(widths), model.batch_size, outputs, shape.fits, epochs_of(job, shape)
     ciphers: tuple[Chosen, ...] = ("lattice", "paillier")
-    return {name: _seconds(job.security, name, job.asked.key_bits, *sizes) for name in ciphers}
+    return {name: _seconds(job.level, name, job.asked.key_bits, *sizes) for name in ciphers}
 
 
 def _shape(
-    security: str, widths: tuple[int, ...], batch_size: int | None, outputs: int, fits: int
+    level: str, widths: tuple[int, ...], batch_size: int | None, outputs: int, fits: int
 ) -> Shape:
     """Of parties whose tables nobody has seen, under names that all parties give them."""
     names = [f"party{place}" for place in range(len(widths))]
     rows = batch_size or ROWS
     return Shape(
-        Roster(names[0], tuple(names[1:]), "arbiter" if security == "arbiter" else None),
+        Roster(names[0], tuple(names[1:]), "arbiter" if level == "arbiter" else None),
         dict.fromkeys(names, ROWS), dict(zip(names, widths, strict=True)), ROWS,
         (rows,) * max(1, ROWS // rows), 1, outputs=outputs, fits=fits,
     )  # fmt: skip
@@ -72,7 +66,7 @@ def _shape(
 
 @functools.lru_cache
 def _seconds(
-    security: str,
+    level: str,
     scheme: Chosen,
     key_bits: int,
     widths: tuple[int, ...],
@@ -86,11 +80,11 @@ def _seconds(
     from vfl_crypto.errors import CryptoError
 
     crypto = CryptoSpec(scheme, key_bits)
-    shape = replace(_shape(security, widths, batch_size, outputs, fits), epochs=epochs)
+    shape = replace(_shape(level, widths, batch_size, outputs, fits), epochs=epochs)
     try:
         if batch_size:
             most = min(2 * batch_size - 1, max(batch_size, SUMMED))
             cipher_costs(crypto, STATED).batch(most, max(widths))
-        return PROTOCOLS[security].forecast(shape, crypto, STATED, FAR, ray=True).training_s
+        return PROTOCOLS[level].forecast(shape, crypto, STATED, FAR, ray=True).training_s
     except CryptoError:
         return math.inf

@@ -29,7 +29,7 @@ def advise(
 ) -> list[Advice]:
     """All that apply, those that end the job first."""
     found = [
-        *PROTOCOLS[job.security].leaks(job, shape),
+        *PROTOCOLS[job.level].leaks(job, shape),
         *_features(job, shape),
         *_choices(job, shape, chosen, others),
         *_machine(job, chosen),
@@ -50,7 +50,7 @@ def _features(job: JobSpec, shape: Shape) -> Iterator[Advice]:
 def _choices(
     job: JobSpec, shape: Shape, chosen: Forecast, others: Mapping[str, Forecast | str]
 ) -> Iterator[Advice]:
-    if chosen.cipher == "lattice" and job.security == "arbiter":
+    if chosen.cipher == "lattice" and job.level == "arbiter":
         from vfl_crypto.lattice.parameters import WIDE
 
         rows = max(shape.batches)
@@ -76,7 +76,8 @@ def _choices(
     if chosen.security_bits == 0:
         yield Advice("mock", "crypto: mock protects nothing; it is for trying a job out")
     model = job.model
-    if chosen.epochs > MANY_EPOCHS and model.tolerance < SMALL_TOLERANCE:
+    stops = job.level != "sealed"
+    if stops and chosen.epochs > MANY_EPOCHS and model.tolerance < SMALL_TOLERANCE:
         yield Advice(
             "epochs", f"{chosen.epochs} epochs with tolerance {model.tolerance:g} will "
             "hardly stop early; the default of 1e-4 usually does after some tens",

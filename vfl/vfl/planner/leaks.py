@@ -8,7 +8,7 @@ from vfl.planner.ciphers import cipher_costs
 from vfl.planner.finding import Advice
 from vfl.planner.share_costs import share_costs
 from vfl.planner.units import STATED
-from vfl.protocols.guards import OPENED_BITS
+from vfl.protocols.guards import MAX_LEVERAGE, OPENED_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,13 +74,34 @@ def opened_scores(job: JobSpec, shape: Shape) -> Iterator[Advice]:
         )  # fmt: skip
     if job.accept_score_leak and not beyond:
         yield Advice("leak", "accept_score_leak: true is not needed for so few rounds")
+    yield from handed_coefficients(job, shape)
+
+
+def handed_coefficients(job: JobSpec, shape: Shape) -> Iterator[Advice]:
+    """All levels on shares, whose parties learn their own coefficients at the end."""
     for name, width in shape.columns.items():
-        if not width and name in shape.roster.passives:
+        if name not in shape.roster.passives:
+            continue
+        if not width:
             yield Advice(
                 "columns", f"{name} has no column: the job will be refused; leave it out",
                 refused=True,
             )  # fmt: skip
-    weights = columns * shape.outputs
+        if width > MAX_LEVERAGE * shape.train:
+            text = (
+                f"{name}: with {width} columns rows of {shape.train} have a leverage above "
+                f"{MAX_LEVERAGE}; "
+            )
+            if job.accept_gradient_leak:
+                yield Advice("columns", text + "its coefficients show their labels")
+            else:
+                yield Advice(
+                    "columns", text + "the job will be refused: use fewer columns or more rows",
+                    refused=True,
+                )  # fmt: skip
+    if job.accept_gradient_leak:
+        yield Advice("leak", "accept_gradient_leak: true switches the guard on coefficients off")
+    weights = sum(shape.ranks.values()) * shape.outputs
     openings = share_costs(job.cipher, STATED).key([]).openings
     if weights > openings:
         yield Advice(

@@ -18,7 +18,7 @@ from vfl.planner.finding import Advice
 from vfl.planner.forecast import Forecast
 from vfl.planner.probe import SECONDS, probe
 from vfl.planner.protocols import PROTOCOLS, Level
-from vfl.planner.shape import shape_of
+from vfl.planner.shape import ones_of, shape_of
 from vfl.planner.units import FAR, STATED, Link
 from vfl.spec import CryptoSpec, MultinomialRegression
 from vfl_crypto.errors import CryptoError, InsecureParametersError
@@ -38,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
     """What `vfl plan` prints. Seconds, bytes, bits a second."""
 
     job: str
-    security: str
+    security: str  # the level that trains: what `job.level` says
     chosen_by: Literal["auto", "job"]
     forecast: Forecast
     others: dict[str, Forecast | str]  # by cipher; a sentence where it cannot do the job
@@ -74,7 +74,7 @@ def plan(
     tables = _tables(job)
     shape = shape_of(job, tables, opened_before(job))
     link = _link(job, link_mbit, latency_ms)
-    cipher, level = job.cipher, PROTOCOLS[job.security]
+    cipher, level = job.cipher, PROTOCOLS[job.level]
     measured = [level.units(name) for name in level.ciphers]
     units = probe(measured, max(shape.batches), max(shape.columns.values()), seconds=seconds)
     took = time.perf_counter() - begin
@@ -100,8 +100,8 @@ def plan(
     probed = sorted(units.probed - {"threads"})
     stated: list[str] = [name for name in level.ciphers if level.units(name) not in units.probed]
     return Plan(
-        job.name, job.security, "auto" if job.asked.scheme == "auto" else "job", chosen, others,
-        dict(shape.rows), {n: s - (n == job.roster.active and job.model.intercept)
+        job.name, job.level, "auto" if job.asked.scheme == "auto" else "job", chosen, others,
+        dict(shape.rows), {n: s - (n == job.roster.active and ones_of(job))
                            for n, s in shape.columns.items()},
         shape.train, len(shape.batches), shape.held_out, link.local, link.bits, link.latency,
         RAY_START if job.transport == "ray" else 0.0, units.threads, took, probed, stated,
@@ -129,7 +129,7 @@ def expected(job: JobSpec) -> Forecast | None:
     tables = _tables(job)
     link = FAR if any(p.placement for p in job.parties) else HERE
     try:
-        return PROTOCOLS[job.security].forecast(
+        return PROTOCOLS[job.level].forecast(
             shape_of(job, tables, opened_before(job)), job.cipher, STATED, link,
             ray=job.transport == "ray", tables=tables,
         )  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from vfl.planner import arbiter, leaks, shared
-from vfl.protocols import arbiter_messages, shared_messages
+from vfl.planner import arbiter, leaks, sealed, shared
+from vfl.protocols import arbiter_messages, sealed_messages, shared_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -62,5 +62,9 @@ PROTOCOLS: Final[Mapping[str, Level]] = {
     "shared": Level(
         shared.forecast, ("lattice", "paillier"), True, shared_messages.DECLARATION,
         leaks.opened_scores,
+    ),
+    "sealed": Level(
+        sealed.forecast, ("lattice", "paillier"), True, sealed_messages.DECLARATION,
+        leaks.handed_coefficients,
     ),
 }  # fmt: skip

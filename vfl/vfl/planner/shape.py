@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from vfl.models import linear
+from vfl.models import chebyshev, linear
 from vfl.protocols.guards import ScoreBudget
 from vfl.spec import MultinomialRegression
 
@@ -32,7 +32,7 @@ class Shape:
 
     roster: Roster
     rows: Mapping[str, int]  # of each data party's table
-    columns: Mapping[str, int]  # features, the intercept of the active party included
+    columns: Mapping[str, int]  # features, the active party's of ones included (`ones_of`)
     joint: int
     batches: tuple[int, ...]  # training rows of each
     epochs: int  # at most, in one fit
@@ -80,9 +80,9 @@ def shape_of(job: JobSpec, tables: Mapping[str, Size], opened: int = 0) -> Shape
         columns[name] = COLUMNS if spec.columns is None else len(spec.columns)
         guessed = "" if spec.columns is not None else f" and {columns[name]} columns"
         assumed.append(f"{name}: a table of {rows[name]:,} rows{guessed}, for it is not here")
-    columns[roster.active] += job.model.intercept
+    columns[roster.active] += ones_of(job)
     joint = min(rows.values())
-    if job.security != "arbiter":
+    if job.level != "arbiter":
         assumed.append("all columns of a party are independent")
     assumed.append(f"{joint:,} rows are common to all tables: as many as can be")
     train, _ = linear.split(joint, job.test_fraction)
@@ -100,10 +100,17 @@ def shape_of(job: JobSpec, tables: Mapping[str, Size], opened: int = 0) -> Shape
     return replace(shape, epochs=epochs_of(job, shape))
 
 
+def ones_of(job: JobSpec) -> bool:
+    """Whether the active party has a column of ones: sealed parties centre their columns."""
+    return job.model.intercept and job.level != "sealed"
+
+
 def epochs_of(job: JobSpec, shape: Shape) -> int:
     """Of one fit at most: as asked, or under `shared` what the budget of opened scores allows."""
-    if job.security != "shared":
+    if job.level == "arbiter":
         return job.model.descent.epochs
+    if job.level == "sealed":
+        return job.model.epochs or chebyshev.ROUNDS
     budget = ScoreBudget(job.accept_score_leak, shape.opened)
     columns = sum(shape.ranks.values())
     return budget.rounds(job.model.epochs, columns, shape.vectors, shape.fits, shape.warm)

@@ -41,7 +41,7 @@ PRODUCT_BITS: Final = 96  # of the modulus
 MOMENT_BITS: Final = 72
 MOMENT_FRACTION: Final = 28
 _MATRIX_FRACTION: Final = 20
-_MATRIX_BITS: Final = 30  # of an entry, with its sign: whitened columns stay below 512
+MATRIX_BITS: Final = 30  # of an entry, with its sign: whitened columns stay below 512
 _COLUMN_FRACTION: Final = 36
 _DROPPED: Final = _MATRIX_FRACTION + _COLUMN_FRACTION - MOMENT_FRACTION
 
@@ -96,7 +96,7 @@ class Layout:
 def table_of(party: str, columns: NDArray[np.float64]) -> IntegerMatrix:
     """T' (r, n) of columns (n, r). Raises `DataError` where an entry leaves the range."""
     try:
-        return IntegerMatrix(np.rint(np.ldexp(columns.T, _MATRIX_FRACTION)), _MATRIX_BITS)
+        return IntegerMatrix(np.rint(np.ldexp(columns.T, _MATRIX_FRACTION)), MATRIX_BITS)
     except EncodingOverflowError as error:
         raise DataError(
             f"{party}: a row is so far from all others that its columns, made independent, "

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 PIECES: Final = 3
 _PIECE: Final = 24  # bits
+MATRIX_BITS: Final = _PIECE + 1  # of an entry, with its sign
 _GRADIENT_FRACTION: Final = 40
 _MORE: Final = 1 << (_GRADIENT_FRACTION - WEIGHT_FRACTION)
 
@@ -77,7 +78,7 @@ class Quadratic:
         self._label = Words.of(own, WEIGHT_BITS)
         pieces = _pieces(moments).reshape(size, size, PIECES)[:-1]
         self._matrix = IntegerMatrix(
-            np.hstack([pieces[:, :, k] for k in range(PIECES)]), _PIECE + 1
+            np.hstack([pieces[:, :, k] for k in range(PIECES)]), MATRIX_BITS
         )
 
     async def gradient(self, u: Words, at: str) -> Words:
