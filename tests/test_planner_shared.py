@@ -294,6 +294,7 @@ def test_a_plan_says_who_learns_what_and_which_ciphers_there_are():
     assert any("its own coefficients" in text for text in found.learns["passive"])
     alone = plan(job(crypto="auto"), seconds=0.0)
     assert any("only passive" in text for text in alone.learns["active"])
+    assert not any("sum of" in text for text in alone.learns["active"])
 
 
 def test_a_run_is_expected_without_a_probe():

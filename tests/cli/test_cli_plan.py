@@ -2,7 +2,9 @@
 
 import pytest
 
+from vfl import plan_tables
 from vfl.planner.probe import probe
+from vfl.planner.protocols import PROTOCOLS
 
 CANARY = "canary-7391"
 
@@ -21,10 +23,10 @@ def test_json_is_one_object_with_seconds_bytes_and_memory_of_each_party(vfl, job
     found = done.json
     assert found["chosen_by"] == "auto" and found["forecast"]["cipher"] == "lattice"
     assert found["rows"] == dict.fromkeys(("clinic", "imaging", "laboratory"), 560)
-    assert found["forecast"]["security_bits"] == 128 and found["security"] == "arbiter"
-    assert set(found["others"]) == {"paillier", "ckks"}
+    assert found["forecast"]["security_bits"] == 128 and found["security"] == "shared"
+    assert set(found["others"]) == {"paillier"}
     parties = {party["name"]: party for party in found["forecast"]["parties"]}
-    assert set(parties) == {"clinic", "imaging", "laboratory", "notary"}
+    assert set(parties) == {"clinic", "imaging", "laboratory"}
     for party in parties.values():
         assert set(party) == {"name", "role", "seconds", "sent", "received", "memory"}
         assert party["seconds"]["wait"] >= 0.0
@@ -40,22 +42,20 @@ def test_the_table_fits_100_columns_and_tells_each_party(vfl, job_file):
     done = vfl("plan", job_file(crypto="lattice"))
     assert done.code == 0 and done.stderr == ""
     for said in (
-        "Lattice, N = 8192, log2 QP = 196, 128-bit security", "clinic", "notary", "asked for",
+        "Lattice, N = 8192, log2 QP = 196, 128-bit security", "clinic", "laboratory", "asked for",
         "of public keys", "all parties on this machine", "peak", "assumed",
     ):  # fmt: skip
         assert said in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 
-def on_shares(job):
-    """The bundled job without its arbiter."""
-    job["security"] = "shared"
-    job["parties"] = [p for p in job["parties"] if p.get("role") != "arbiter"]
+def as_many_as_can_be(job):
+    """Rounds."""
     job["model"] = {"type": "logistic_regression"}
 
 
 def test_a_plan_on_shares_says_how_many_rounds_and_who_learns_what(vfl, job_file):
-    path = job_file(on_shares, crypto="auto")
+    path = job_file(as_many_as_can_be, crypto="auto")
     found = vfl("plan", path, "--json").json
     assert (found["security"], found["forecast"]["cipher"]) == ("shared", "lattice")
     assert set(found["others"]) == {"paillier"} and set(found["learns"]) == {"active", "passive"}
@@ -65,12 +65,29 @@ def test_a_plan_on_shares_says_how_many_rounds_and_who_learns_what(vfl, job_file
     said = " ".join(shown.stdout.split())
     for words in (f"at most {rounds} rounds, each", "learns in training", "its own coefficients"):
         assert words in said
-    assert "vfl" not in said and "notary" not in said
+    assert "vfl" not in said and "arbiter" not in said
+
+
+def test_a_linear_job_is_planned_as_the_sealed_level_that_trains_it(vfl, job_file):
+    def linear(job):
+        job["model"] = {"type": "linear_regression"}
+
+    shown = vfl("plan", job_file(linear, crypto="auto"))
+    assert shown.code == 0 and max(map(len, shown.stdout.splitlines())) <= 100
+    said = " ".join(shown.stdout.split())
+    for words in ("sealed learns in training", ", 200 rounds, each", "chosen by auto"):
+        assert words in said
+    assert "score" not in said.partition("learns in training")[2].partition("seconds")[0]
+
+
+def test_keys_have_a_column_of_their_own_at_every_level():
+    sent = {f.message.kind for level in PROTOCOLS.values() for f in level.declaration.flows}
+    keys = {kind for kind in sent if kind.endswith(".key")} - {"sum.key"}  # masks, 32 bytes
+    assert {kind for kind in sent if plan_tables._group(kind) == "key"} == keys
 
 
 def test_a_job_on_shares_beyond_its_budget_is_planned_and_said_to_be_refused(vfl, job_file):
     def greedy(job):
-        on_shares(job)
         job["model"]["epochs"] = 90
 
     found = vfl("plan", job_file(greedy), "--json").json

@@ -141,7 +141,10 @@ def plan(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Time, bytes and memory of a job, before anything starts. Reads no cell."""
+    """Time, bytes and memory of a job, before anything starts.
+
+    Of tables it reads the sizes, and the label where its classes must be counted.
+    """
     with command(as_json=json, quiet=quiet) as screen:
         from vfl import plan_tables
         from vfl.planner.plan import plan as make_plan

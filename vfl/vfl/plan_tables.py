@@ -122,7 +122,8 @@ def _times(plan: Plan) -> RenderableType:
 def _epochs(plan: Plan) -> str:
     forecast = plan.forecast
     name = "epoch" if plan.security == "arbiter" else "round"
-    count = f"at most {forecast.epochs} {name}{'' if forecast.epochs == 1 else 's'}"
+    most = "" if plan.security == "sealed" else "at most "  # sealed ones are all taken
+    count = f"{most}{forecast.epochs} {name}{'' if forecast.epochs == 1 else 's'}"
     return count if forecast.fits == 1 else f"{forecast.fits} fits of {count}"
 
 
@@ -149,7 +150,7 @@ def _bytes(forecast: Forecast) -> RenderableType:
     )
 
 
-_KEYS: Final = ("train.key", "shared.start")
+_KEYS: Final = ("train.key", "shared.key", "sealed.key")
 _GROUPS: Final = {"align": "align", "score": "score"}
 
 

@@ -33,6 +33,8 @@ RAY_START: Final = 8.0
 HERE: Final = Link(1e10, 0.0, local=True)
 """Between parties of one process, or of one machine that was not measured."""
 
+_SUM: Final = "sum of the passive parties"
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What `vfl plan` prints. Seconds, bytes, bits a second."""
@@ -110,7 +112,11 @@ def plan(
 
 
 def _learns(level: Level, chosen: Forecast) -> dict[str, list[str]]:
-    """What is declared, less what is carried by messages that this job does not send."""
+    """What is declared, less what is carried by messages that this job does not send.
+
+    And less the sum over passive parties where there is one: what it sends is declared as well.
+    """
+    passives = sum(party.role == "passive" for party in chosen.parties)
     received = {party.role: set[str]() for party in chosen.parties}
     for party in chosen.parties:
         received[party.role] |= party.received.keys()
@@ -118,7 +124,9 @@ def _learns(level: Level, chosen: Forecast) -> dict[str, list[str]]:
         role: [
             one.what
             for one in level.declaration.disclosures
-            if one.to == role and (not one.carried_by or one.carried_by in kinds)
+            if one.to == role
+            and (not one.carried_by or one.carried_by in kinds)
+            and (passives > 1 or _SUM not in one.what)
         ]
         for role, kinds in received.items()
     }
