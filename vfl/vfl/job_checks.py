@@ -163,15 +163,41 @@ def _without_arbiter(job: JobSpec) -> list[str]:
         for key, given in descent.items()
         if given
     ]
-    if _count(job)["arbiter"]:
+    return found + _two_shares(job)
+
+
+def _two_shares(job: JobSpec) -> list[str]:
+    """Levels whose ciphers carry shares, and whose key the active party holds."""
+    return _failed(
+        {
+            f"security: {job.security} has no arbiter: remove that party, or set "
+            "security: arbiter": not _count(job)["arbiter"],
+            "crypto: ckks is approximate and cannot be split into shares; use lattice or "
+            "paillier": job.asked.scheme != "ckks",
+        }
+    )
+
+
+def _open(job: JobSpec) -> list[str]:
+    model = job.model
+    unknown = {
+        "model.early_stopping": model.early_stopping,
+        "folds": job.folds,
+        "warm_start": job.warm_start,
+    }
+    found = [
+        f"{key} is not built for security: open: remove it, or set security: shared"
+        for key, given in unknown.items()
+        if given
+    ]
+    if model.optimizer == "fixed_hessian":
+        found.append("model.optimizer fixed_hessian is of security: shared; leave it out")
+    if model.reshuffle:
         found.append(
-            f"security: {level} has no arbiter: remove that party, or set security: arbiter"
+            "model.reshuffle is for security: arbiter; under open a batch has the same rows in "
+            "every epoch: remove it"
         )
-    if job.asked.scheme == "ckks":
-        found.append(
-            "crypto: ckks is approximate and cannot be split into shares; use lattice or paillier"
-        )
-    return found
+    return found + _two_shares(job) + _opened_gradients(job)
 
 
 def _arbiter(job: JobSpec) -> list[str]:
@@ -205,8 +231,14 @@ def _arbiter(job: JobSpec) -> list[str]:
             f"crypto: lattice adds up what at most {LATTICE_PARTIES} data parties encrypt: "
             "use crypto: paillier"
         )
+    return found + _opened_gradients(job)
+
+
+def _opened_gradients(job: JobSpec) -> list[str]:
+    model = job.model
     if job.accept_gradient_leak:
-        return found
+        return []
+    found = []
     if model.batch_size is not None and model.batch_size < MIN_BATCH:
         found.append(
             f"model.batch_size {model.batch_size} opens gradients of fewer than {MIN_BATCH} rows, "
@@ -222,7 +254,7 @@ def _arbiter(job: JobSpec) -> list[str]:
 
 
 _LEVELS: Final[Mapping[Level, Callable[[JobSpec], list[str]]]] = {
-    "shared": _shared, "sealed": _sealed, "arbiter": _arbiter
+    "shared": _shared, "open": _open, "sealed": _sealed, "arbiter": _arbiter
 }  # fmt: skip
 
 

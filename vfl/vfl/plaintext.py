@@ -1,9 +1,10 @@
 """POOLED PLAINTEXT: the answer that an encrypted run must reach, from everybody's columns at once.
 
 Only `vfl verify`, the demo and benchmarks may use this, on a machine that may see every table. It
-shares the reading of files with the parties: order, split, scaling, targets, and the residual and
-optimiser of the arbiter level are written here once more, in numpy alone, so that it can catch
-their mistakes. The steps of the shared level are those of `models.clear`, which knows of no share.
+shares the reading of files with the parties: order, split, scaling, targets, and the residuals and
+optimisers of the levels that open gradients are written here once more, in numpy alone, so that it
+can catch their mistakes. The steps of the shared level are those of `models.clear`, which knows of
+no share.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from vfl.spec import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,7 +75,7 @@ def pool(job: JobSpec) -> Pooled:
     order = _order(tables, job.seed)
     X, y, weight = X[order], y[order], weight[order]
     train = len(y) - round(len(y) * job.test_fraction)
-    edges = _edges(train, job.model) if job.security == "arbiter" else [0, train]
+    edges = _edges(train, job.model) if job.opens_gradients else [0, train]
     parts, columns, begin, end = [], {}, 0, 0
     for party, table in zip(parties, tables, strict=True):
         own = X[:, begin : begin + len(table.names)]
@@ -90,10 +91,12 @@ def pool(job: JobSpec) -> Pooled:
 def train(job: JobSpec, pooled: Pooled, rounds: int) -> Vector:
     """The job's own algorithm in the clear: theta (f + 1, k), intercepts last, 0 without one.
 
-    `rounds` are the steps that the run took, under the shared level.
+    `rounds` are the steps that a run on shares took, or the epochs of one at the open level.
     """
     if job.security == "arbiter":
-        return _coordinated(job.model, pooled)[:, None]
+        return _coordinated(job.model, pooled)
+    if job.level == "open":
+        return _opened(job.model, pooled, rounds)
     if job.level == "sealed":
         return _ridge(job.model, pooled)
     n, active = pooled.train, pooled.columns[job.roster.active]
@@ -148,28 +151,66 @@ def _weights(model: ModelSpec, pooled: Pooled) -> Vector:
 
 
 def _coordinated(model: ModelSpec, pooled: Pooled) -> Vector:
-    """The arbiter level's theta (f + 1,).
-
-    Full passes over fixed batches; per batch the gradient of the mean loss, whose residual is
-    slope * z - target, plus l2 * theta; one optimiser step; stop when a pass moves theta little.
-    """
-    n = pooled.train
-    X, y = _with_ones(pooled.X[:n]), pooled.y[:n]
+    """The arbiter level's theta (f + 1, 1): residuals slope * z - target, from zero weights."""
+    y = pooled.y[: pooled.train]
     if isinstance(model, LogisticRegression):
         slope, target = 0.25, np.where(y == y.max(), 0.5, -0.5)
     else:
         slope, target = 1.0, (y - y.mean()) / y.std()
-    penalty = np.append(np.full(X.shape[1] - 1, model.l2), 0.0)
-    learned = np.append(np.ones(X.shape[1] - 1), float(model.intercept))
-    edges = _edges(n, model)
-    theta, m, v = (np.zeros(X.shape[1]) for _ in range(3))
+    start = np.zeros((pooled.X.shape[1] + 1, 1))
+    epochs, tolerance = model.descent.epochs, model.tolerance
+    return _descended(
+        model, pooled, start, lambda z, rows: slope * z - target[rows, None], epochs, tolerance
+    )
+
+
+def _opened(model: ModelSpec, pooled: Pooled, epochs: int) -> Vector:
+    """The open level's theta (f + 1, k): exact residuals, from the intercepts best alone."""
+    target, weight = _targets(model, pooled), _weights(model, pooled)
+    start = np.zeros((pooled.X.shape[1] + 1, target.shape[1]))
+    average = weight @ target / len(target)
+    if model.intercept and isinstance(model, LogisticRegression):
+        start[-1] = np.log(average / (1 - average))
+    elif model.intercept and isinstance(model, (PoissonRegression, MultinomialRegression)):
+        several = isinstance(model, MultinomialRegression)
+        start[-1] = np.log(average) - several * np.log(average).mean()
+    elif model.intercept:
+        start[-1] = average
+
+    def residual(z: Vector, rows: NDArray[np.intp]) -> Vector:
+        mean = z
+        if isinstance(model, LogisticRegression):
+            mean = 0.5 + 0.5 * np.tanh(z / 2)
+        elif isinstance(model, PoissonRegression):
+            mean = np.exp(z)
+        elif isinstance(model, MultinomialRegression):
+            mean = np.exp(z - np.logaddexp.reduce(z, axis=1)[:, None])
+        return np.asarray((mean - target[rows]) * weight[rows, None])
+
+    return _descended(model, pooled, start, residual, epochs, tolerance=-1.0)
+
+
+def _descended(
+    model: ModelSpec, pooled: Pooled, theta: Vector,
+    residual: Callable[[Vector, NDArray[np.intp]], Vector], epochs: int, tolerance: float,
+) -> Vector:  # fmt: skip
+    """theta (f + 1, k) after full passes over fixed batches.
+
+    Per batch the gradient of the mean loss plus l2 * theta, and one optimiser step; stop when a
+    pass moves theta by no more than the tolerance.
+    """
+    n = pooled.train
+    X, edges = _with_ones(pooled.X[:n]), _edges(n, model)
+    penalty = np.append(np.full(X.shape[1] - 1, model.l2), 0.0)[:, None]
+    learned = np.append(np.ones(X.shape[1] - 1), float(model.intercept))[:, None]
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
     t = 0
-    for epoch in range(model.descent.epochs):
+    for epoch in range(epochs):
         order = np.random.default_rng(epoch).permutation(n) if model.reshuffle else np.arange(n)
         before = theta
         for batch in (order[a:b] for a, b in itertools.pairwise(edges)):
-            residual = slope * (X[batch] @ theta) - target[batch]
-            g = (X[batch].T @ residual / len(batch) + penalty * theta) * learned
+            d = residual(X[batch] @ theta, batch)
+            g = (X[batch].T @ d / len(batch) + penalty * theta) * learned
             # Zero but for rounding (the intercept of a standardised label): Adam would divide
             # noise by noise and walk off with it.
             g[np.abs(g) < 1e-9 * np.abs(g).max()] = 0.0
@@ -183,7 +224,7 @@ def _coordinated(model: ModelSpec, pooled: Pooled) -> Vector:
             elif model.descent.optimizer == "momentum":
                 g = m = 0.9 * m + g
             theta = theta - model.descent.learning_rate * g
-        if np.linalg.norm(theta - before) <= model.tolerance:
+        if np.linalg.norm(theta - before) <= tolerance:
             break
     return theta
 

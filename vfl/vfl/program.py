@@ -18,6 +18,7 @@ from vfl.parties.passive import PassiveParty
 from vfl.protocols import (
     alignment_messages,
     arbiter_messages,
+    open_messages,
     scoring,
     sealed_messages,
     shared_messages,
@@ -28,8 +29,8 @@ from vfl.transport.base import Transport
 from vfl_crypto import errors as crypto
 
 DECLARATIONS = (
-    alignment_messages.DECLARATION, shared_messages.DECLARATION, sealed_messages.DECLARATION,
-    arbiter_messages.DECLARATION, scoring.DECLARATION,
+    alignment_messages.DECLARATION, shared_messages.DECLARATION, open_messages.DECLARATION,
+    sealed_messages.DECLARATION, arbiter_messages.DECLARATION, scoring.DECLARATION,
 )  # fmt: skip
 DECLARED = allowed(DECLARATIONS)
 _KINDS: dict[str, type[Party]] = {

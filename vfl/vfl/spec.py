@@ -32,7 +32,7 @@ class PartySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     data: Any = None  # a path; in the Python API also a DataFrame, Arrow table or dict of arrays
     id: str = "id"
     label: str | None = None
-    weight: str | None = None  # column of row weights, at the active party; under `shared`
+    weight: str | None = None  # column of row weights, at the active party; not under `arbiter`
     role: Literal["active", "passive", "arbiter"] | None = None
     columns: list[str] | None = None  # features to use; all columns when absent
     drop: list[str] = []
@@ -52,19 +52,20 @@ class _Generalised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """What all generalised linear models share. One epoch is a pass over all rows.
 
     `fixed_hessian` is the accelerated block step of the levels `shared` and `sealed`; the others
-    are of `arbiter` and `open`, as are learning_rate, batch_size and reshuffle. What is None is
-    the level's own choice.
+    are of `arbiter` and `open`, as are learning_rate and batch_size. What is None is the level's
+    own choice.
     """
 
     l2: float = 1e-3
     optimizer: Literal["fixed_hessian", "sgd", "momentum", "rmsprop", "adam"] | None = None
     learning_rate: float | None = None  # 0.1 when absent
-    epochs: int | None = None  # when absent 40, under `shared` what may be opened, `sealed` 200
+    epochs: int | None = None  # when absent 40, `sealed` 200, `shared` what may be opened, and
+    # `open` the smaller of 40 and that
     batch_size: int | None = None  # rows; the whole table when absent
     tolerance: float = 1e-4  # stop when an epoch moves less: weights, or scores under `shared`,
     # where the rounding of opened scores keeps moving them by some 1e-5
     intercept: bool = True
-    reshuffle: bool = False  # new batches every epoch: refused unless the leak is accepted
+    reshuffle: bool = False  # new batches every epoch: under `arbiter`, if the leak is accepted
     early_stopping: EarlyStopping | None = None  # under `shared`
 
     @property
@@ -99,9 +100,9 @@ ClassWeight = Literal["balanced"] | dict[str, float]
 
 
 class LogisticRegression(_Generalised, frozen=True, tag="logistic_regression", tag_field="type"):
-    """Binary classification; exact under `shared`, first-order sigmoid under `arbiter`."""
+    """Binary classification; first-order sigmoid under `arbiter`, elsewhere exact."""
 
-    class_weight: ClassWeight | None = None  # under `shared`
+    class_weight: ClassWeight | None = None  # not under `arbiter`
 
 
 class LinearRegression(_Generalised, frozen=True, tag="linear_regression", tag_field="type"):
@@ -125,7 +126,7 @@ class MultinomialRegression(
 
 
 ModelSpec = LogisticRegression | LinearRegression | PoissonRegression | MultinomialRegression
-Level = Literal["shared", "sealed", "arbiter"]
+Level = Literal["shared", "open", "sealed", "arbiter"]
 
 
 Cipher = Literal["auto", "lattice", "paillier", "ckks", "mock"]
@@ -180,6 +181,11 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         """`security`, but that linear models on shares are sealed in any case."""
         linear = isinstance(self.model, LinearRegression)
         return "sealed" if linear and self.security == "shared" else self.security
+
+    @property
+    def opens_gradients(self) -> bool:
+        """Whether parties learn their gradients, batch by batch."""
+        return self.level in ("arbiter", "open")
 
     @property
     def roster(self) -> Roster:

@@ -128,7 +128,7 @@ class DataParty(Party):
             )
         aligned = table.take(rows)
         batches = [train]
-        if self.job.security == "arbiter":
+        if self.job.opens_gradients:
             batches = linear.batches(train.stop, self.job.model.batch_size)
 
         def work() -> tuple[list[Coding], Preprocessor, NDArray[np.float64]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vfl.parties import coordinated, sealing, sharing
+from vfl.parties import coordinated, opening, sealing, sharing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 PASSIVE: Final[Mapping[str, Callable[[DataParty, Context, Prepared], Awaitable[Outcome]]]] = {
     "arbiter": coordinated.passive,
     "shared": sharing.passive,
+    "open": opening.passive,
     "sealed": sealing.passive,
 }
 ACTIVE: Final[
     Mapping[str, Callable[[DataParty, Context, Prepared, Response], Awaitable[Outcome]]]
-] = {"arbiter": coordinated.active, "shared": sharing.active, "sealed": sealing.active}
+] = {
+    "arbiter": coordinated.active,
+    "shared": sharing.active,
+    "open": opening.active,
+    "sealed": sealing.active,
+}

@@ -49,11 +49,13 @@ def check_gradient_leak(
     matrix_bits: int = 16,
     reshuffled: bool,
     accepted: bool,
+    outputs: int = 1,
 ) -> None:
     """Refuse batches that change, are small, or in which a row has leverage above 1/2.
 
     X (n, f) are the party's own training columns, of which the cipher keeps `matrix_bits` fraction
-    bits (by default Paillier's). Raises `SecurityError` with counts, no rows.
+    bits (by default Paillier's). A gradient is opened for each of the `outputs`, of which one
+    follows from the others. Raises `SecurityError` with counts, no rows.
     """
     if accepted:
         return
@@ -79,11 +81,12 @@ def check_gradient_leak(
                 "would show their residuals and with them their labels. Drop rare or heavy-tailed "
                 "columns, use more rows, or set accept_gradient_leak: true"
             )
-        if OPENED_BITS * X.shape[1] > size:
+        bits = OPENED_BITS * max(1, outputs - 1)
+        if bits * X.shape[1] > size:
             raise SecurityError(
                 f"{party}: a gradient of {X.shape[1]} columns opens "
-                f"{OPENED_BITS * X.shape[1]} bits about {size} rows, from which their labels can "
-                f"be solved; use at least {OPENED_BITS} rows a column (more rows, a larger "
+                f"{bits * X.shape[1]} bits about {size} rows, from which their labels can "
+                f"be solved; use at least {bits} rows a column (more rows, a larger "
                 "model.batch_size, or fewer columns), or set accept_gradient_leak: true"
             )
 
