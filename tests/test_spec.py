@@ -28,6 +28,8 @@ SHOP = {"name": "shop", "data": "shop.csv"}
 NOTARY = {"name": "notary", "role": "arbiter"}
 GOOD = {"parties": [BANK, SHOP], "model": {"type": "logistic_regression"}}
 ARBITER = {"security": "arbiter"}
+OPEN = {"security": "open"}
+LINEAR = GOOD | {"model": {"type": "linear_regression"}}
 
 
 def load(tmp_path, job) -> JobSpec:
@@ -132,8 +134,20 @@ PROBLEMS = {
     "model.learning_rate is for security: arbiter": model(learning_rate=0.1),
     "model.batch_size is for security: arbiter": model(batch_size=600),
     "model.reshuffle is for security: arbiter": model(reshuffle=True),
-    "security: shared does not train linear_regression; set security: arbiter": GOOD
-    | {"model": {"type": "linear_regression"}},
+    "security: sealed does not train logistic_regression, whose scores": GOOD
+    | {"security": "sealed"},
+    "folds needs the likelihood, which nobody knows while linear_regression": LINEAR | {"folds": 3},
+    "model.early_stopping needs the likelihood, which nobody knows while": LINEAR
+    | {"model": {"type": "linear_regression", "early_stopping": {}}},
+    "weight: needs every party to weigh its own rows": LINEAR
+    | {"parties": [BANK | {"weight": "w"}, SHOP]},
+    "warm_start: saves linear_regression on shares nothing": LINEAR | {"warm_start": "run"},
+    "folds is not built for security: open: remove it": GOOD | OPEN | {"folds": 3},
+    "warm_start is not built for security: open": GOOD | OPEN | {"warm_start": "run"},
+    "model.early_stopping is not built for security: open": model(early_stopping={}) | OPEN,
+    "model.reshuffle is for security: arbiter; under open a batch has": model(reshuffle=True)
+    | OPEN,
+    "security: open has no arbiter": parties(BANK, SHOP, NOTARY) | OPEN,
     "security: shared has no arbiter: remove that party": parties(BANK, SHOP, NOTARY),
     "crypto: ckks is approximate and cannot be split into shares": GOOD | {"crypto": "ckks"},
     "model.early_stopping needs the likelihood": model(early_stopping={}) | ARBITER,

@@ -159,7 +159,9 @@ def epochs(run: Run) -> str:
 
 def _limit(run: Run) -> str:
     job = run.job
-    if job.security == "arbiter" or job.model.epochs or job.accept_score_leak:
+    asked = job.model.epochs or job.accept_score_leak
+    usual = job.level == "open" and run.result.epochs == job.model.descent.epochs
+    if job.security == "arbiter" or asked or usual:
         return "the job"
     return "the score budget"
 
@@ -179,7 +181,7 @@ def trust(run: Run) -> list[str]:
             f"({result.opened:,} values of {OPENED_BITS} bits), and to side with none of them. "
             "It sees no row, no id and no label."
         )
-    if job.level == "shared":
+    if job.level in ("shared", "open"):
         active, passives = job.roster.active, job.roster.passives
         several = "the sum of their scores" if len(passives) > 1 else "its score"
         said.append(
@@ -191,6 +193,13 @@ def trust(run: Run) -> list[str]:
                 if job.accept_score_leak
                 else "half as many is the limit."
             )
+        )
+    if job.level == "open":
+        active, passives = job.roster.active, job.roster.passives
+        said.append(
+            f"{active} must trust {listed(passives)} to draw nothing from the gradients that each "
+            f"learns of its own columns: {OPENED_BITS} bits a column, batch and epoch, which are "
+            "sums of residuals and with them of labels."
         )
     if job.level == "sealed":
         active, first, *_ = job.roster.data_parties
