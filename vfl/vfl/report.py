@@ -94,7 +94,7 @@ def _content(run: Run) -> dict[str, Any]:
         "cipher": wording.cipher(run),
         "trust": wording.trust(run),
         "key_holder": wording.key_holder(run),
-        "opened": "scores opened a row" if job.level == "shared" else "values opened",
+        "opened": "scores opened a row" if job.level in ("shared", "open") else "values opened",
         "stages": wording.STAGES,
         "timings": timings,
         "wall": result.timings["total"]["wall"],

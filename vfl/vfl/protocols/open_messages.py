@@ -45,7 +45,7 @@ class PublicKey(Message, kind="open.key"):
 class Ready(Message, kind="open.ready"):
     """The sender has read the key: only now may anything come under it."""
 
-    key_id: Public[str]
+    keys: Public[int]
 
 
 class MaskedScores(Message, kind="open.masked_scores"):
