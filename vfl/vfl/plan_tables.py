@@ -121,7 +121,7 @@ def _times(plan: Plan) -> RenderableType:
 
 def _epochs(plan: Plan) -> str:
     forecast = plan.forecast
-    name = "epoch" if plan.security == "arbiter" else "round"
+    name = "epoch" if plan.security in ("arbiter", "open") else "round"
     most = "" if plan.security == "sealed" else "at most "  # sealed ones are all taken
     count = f"{most}{forecast.epochs} {name}{'' if forecast.epochs == 1 else 's'}"
     return count if forecast.fits == 1 else f"{forecast.fits} fits of {count}"

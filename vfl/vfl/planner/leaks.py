@@ -9,9 +9,11 @@ from vfl.planner.finding import Advice
 from vfl.planner.share_costs import share_costs
 from vfl.planner.units import STATED
 from vfl.protocols.guards import MAX_LEVERAGE, OPENED_BITS
+from vfl.protocols.open import hidden
+from vfl.protocols.open_gradient import DROPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vfl.planner.shape import Shape
     from vfl.spec import JobSpec
@@ -22,26 +24,58 @@ FEW_ROUNDS: Final = 8
 
 def opened_gradients(job: JobSpec, shape: Shape) -> Iterator[Advice]:
     """Level `arbiter`."""
-    least = min(shape.batches)
-    for name, columns in shape.columns.items():
-        if OPENED_BITS * columns > least:
-            text = (
-                f"{name}: {columns} columns open {OPENED_BITS * columns} bits about a batch of "
-                f"{least} rows; "
-            )
+    openings = cipher_costs(job.cipher, STATED).key.openings
+    yield from _gradients(job, shape, shape.columns, 1, openings)
+
+
+def opened_both(job: JobSpec, shape: Shape) -> Iterator[Advice]:
+    """Level `open`: the active party's own gradient is opened to nobody."""
+    columns = {name: shape.columns[name] for name in shape.roster.passives}
+    openings = share_costs(job.cipher, STATED).key([], DROPPED).openings
+    yield from _gradients(job, shape, columns, shape.outputs, openings)
+    independent = sum(shape.ranks.values())
+    scores = (shape.epochs - hidden(len(shape.batches))) * shape.outputs
+    if 2 * scores > independent:
+        what = (
+            f"{scores} scores of each training row would be opened, and the passive parties "
+            f"together have {independent} columns"
+        )
+        if job.accept_score_leak:
+            yield Advice("scores", f"{what}: these can be solved for (accept_score_leak: true)")
+        else:
+            yield Advice(
+                "scores", f"{what}, of which {independent // 2} scores may be known: the job will "
+                "be refused; lower model.epochs, bring more columns, or set accept_score_leak: "
+                "true", refused=True,
+            )  # fmt: skip
+    elif shape.epochs < job.model.descent.epochs and job.model.epochs is None:
+        yield Advice(
+            "epochs", f"the passive parties' {independent} columns allow {shape.epochs} epochs "
+            "of descent, which may end before it has converged; smaller batches make more of an "
+            "epoch, and security: shared of a round",
+        )  # fmt: skip
+
+
+def _gradients(
+    job: JobSpec, shape: Shape, columns: Mapping[str, int], outputs: int, openings: int
+) -> Iterator[Advice]:
+    """Guards on the gradients of these parties, and on how many a key may open."""
+    least, bits = min(shape.batches), OPENED_BITS * max(1, outputs - 1)
+    for name, width in columns.items():
+        if bits * width > least:
+            text = f"{name}: {width} columns open {bits * width} bits about a batch of {least} rows"
             if job.accept_gradient_leak:
-                yield Advice("columns", text + "labels can be solved for")
+                yield Advice("columns", f"{text}; labels can be solved for")
             else:
                 yield Advice(
-                    "columns", text + f"the job will be refused: use at least {OPENED_BITS} rows a "
+                    "columns", f"{text}; the job will be refused: use at least {bits} rows a "
                     "column (larger batches, fewer columns)", refused=True,
                 )  # fmt: skip
     if job.accept_gradient_leak:
         yield Advice(
             "leak", "accept_gradient_leak: true switches the guards on opened gradients off"
         )
-    opened = sum(shape.columns.values()) * len(shape.batches)
-    openings = cipher_costs(job.cipher, STATED).key.openings
+    opened = sum(columns.values()) * outputs * len(shape.batches)
     if opened > openings:
         yield Advice(
             "openings", f"an epoch opens {opened:,} values and a key of this cipher {openings:,}: "

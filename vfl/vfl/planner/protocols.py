@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from vfl.planner import arbiter, leaks, sealed, shared
-from vfl.protocols import arbiter_messages, sealed_messages, shared_messages
+from vfl.planner import open as opened
+from vfl.protocols import arbiter_messages, open_messages, sealed_messages, shared_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -66,5 +67,8 @@ PROTOCOLS: Final[Mapping[str, Level]] = {
     "sealed": Level(
         sealed.forecast, ("lattice", "paillier"), True, sealed_messages.DECLARATION,
         leaks.handed_coefficients,
+    ),
+    "open": Level(
+        opened.forecast, ("lattice", "paillier"), True, open_messages.DECLARATION, leaks.opened_both
     ),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfl.models import chebyshev, linear
 from vfl.protocols.guards import ScoreBudget
+from vfl.protocols.open import most_epochs
 from vfl.spec import MultinomialRegression
 
 if TYPE_CHECKING:
@@ -106,11 +107,13 @@ def ones_of(job: JobSpec) -> bool:
 
 
 def epochs_of(job: JobSpec, shape: Shape) -> int:
-    """Of one fit at most: as asked, or under `shared` what the budget of opened scores allows."""
+    """Of one fit at most: as asked, or on shares what the budget of opened scores allows."""
     if job.level == "arbiter":
         return job.model.descent.epochs
     if job.level == "sealed":
         return job.model.epochs or chebyshev.ROUNDS
     budget = ScoreBudget(job.accept_score_leak, shape.opened)
     columns = sum(shape.ranks.values())
+    if job.level == "open":
+        return most_epochs(job.model, budget, columns, shape.outputs, len(shape.batches))
     return budget.rounds(job.model.epochs, columns, shape.vectors, shape.fits, shape.warm)

@@ -8,15 +8,20 @@ it would in the job.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from vfl.planner.ciphers import Key
+from vfl.protocols.blocks import HANDED_BITS
+from vfl.protocols.iterate import WEIGHT_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vfl.planner.units import LatticeShareUnits, PaillierShareUnits, Units
     from vfl.spec import CryptoSpec
+
+HANDED: Final = WEIGHT_BITS - HANDED_BITS
+"""Low bits that shares of weights are handed over without."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class ShareCosts(Protocol):
     security_bits: int
     id_length: int  # characters of a key's id
 
-    def key(self, shapes: Sequence[tuple[int, int]]) -> Key:
-        """For products of matrices of these shapes."""
+    def key(self, shapes: Sequence[tuple[int, int]], dropped_bits: int = HANDED) -> Key:
+        """For products of matrices of these shapes, and shares opened without so many low bits."""
 
     def product(self, rows: int, inner: int, plain_bits: int, bits: int) -> Product:
         """Raises `CryptoError` where the cipher's range is too small."""
@@ -72,10 +77,8 @@ class Lattice:
         self._poly = len(WIDE.primes) * WIDE.n * 8  # bytes of a polynomial modulo Q
         self._packed = sum(q.bit_length() for q in WIDE.primes) * WIDE.n // 8
 
-    def key(self, shapes: Sequence[tuple[int, int]]) -> Key:
-        from vfl.protocols.blocks import HANDED_BITS
-        from vfl.protocols.iterate import WEIGHT_BITS
-        from vfl_crypto.lattice.masking import OPENINGS_PER_BIT
+    def key(self, shapes: Sequence[tuple[int, int]], dropped_bits: int = HANDED) -> Key:
+        from vfl_crypto.lattice.masking import DROPPED_BITS, OPENINGS_PER_BIT
         from vfl_crypto.lattice.shares import levels_for
 
         units, p, levels = self._units, self._set, levels_for(shapes)
@@ -85,7 +88,7 @@ class Lattice:
         return Key(
             size, units.make_key + levels * units.make_level,
             units.read_key + levels * units.read_level, 0.0,
-            OPENINGS_PER_BIT << WEIGHT_BITS - HANDED_BITS,
+            OPENINGS_PER_BIT << min(DROPPED_BITS, dropped_bits),
             size + 2 * self._poly + levels * digits * 2 * len(p.moduli) * p.n * 8,
         )  # fmt: skip
 
@@ -123,7 +126,7 @@ class Paillier:
         self.parameters = f"n: {units.key_bits} bit"
         self.security_bits = PublicKey((1 << units.key_bits) - 1, None).security_bits
 
-    def key(self, shapes: Sequence[tuple[int, int]]) -> Key:  # noqa: ARG002 - one key fits all
+    def key(self, shapes: Sequence[tuple[int, int]], dropped_bits: int = HANDED) -> Key:  # noqa: ARG002 - one key fits all
         from vfl_crypto.paillier.scheme import OPENINGS_PER_KEY
 
         bits = self._units.key_bits
@@ -164,7 +167,7 @@ class Mock:
     def __init__(self, units: Units) -> None:
         self._units = units.shared
 
-    def key(self, shapes: Sequence[tuple[int, int]]) -> Key:  # noqa: ARG002 - one key fits all
+    def key(self, shapes: Sequence[tuple[int, int]], dropped_bits: int = HANDED) -> Key:  # noqa: ARG002 - one key fits all
         return Key(78, 0.0, 0.0, 0.0, 1 << 16, 0)
 
     def product(self, rows: int, inner: int, plain_bits: int, bits: int) -> Product:  # noqa: ARG002

@@ -180,7 +180,7 @@ async def active(
     hellos = await ctx.gather(Hello, from_=passives, scope=SCOPE)
     epoch = common_step(ctx, checkpoints, [hello.epochs.value for hello in hellos.values()])
     ranks = [hellos[name].rank.value for name in passives]
-    epochs = _epochs(training, ranks, outputs, batches)
+    epochs = most_epochs(model, training.budget, sum(ranks), outputs, len(batches))
     shown = _check_budget(ctx, training, ranks, outputs, epochs, batches)
     start = Start(Public(epoch), Public(epochs), Public(ranks))
     await ctx.broadcast(passives, start, scope=SCOPE)
@@ -243,26 +243,28 @@ def _own(training: OpenTraining, width: int, target: Vector, weight: Vector) -> 
     return Own(training.model, weights, penalised)
 
 
-def _epochs(
-    training: OpenTraining, ranks: Sequence[int], outputs: int, batches: Sequence[slice]
+def most_epochs(
+    model: ModelSpec, budget: ScoreBudget, columns: int, outputs: int, batches: int
 ) -> int:
     """As asked, or the usual number unless the budget of opened scores is smaller."""
-    asked, usual = training.model.epochs, training.model.descent.epochs
-    if asked is not None:
-        return asked
-    shown = training.budget.rounds(None, sum(ranks), outputs, 1, warm=False)
-    return min(usual, shown + _hidden(batches))
+    if model.epochs is not None:
+        return model.epochs
+    shown = budget.rounds(None, columns, outputs, 1, warm=False)
+    return min(model.descent.epochs, shown + hidden(batches))
+
+
+def hidden(batches: int) -> int:
+    """Epochs that open no score: the first, if all its rows are scored before the first step."""
+    return int(batches == 1)
 
 
 def _check_budget(
     ctx: Context, training: OpenTraining, ranks: Sequence[int], outputs: int, epochs: int,
     batches: Sequence[slice],
 ) -> int:  # fmt: skip
-    """Scores of each training row that all epochs open. Raises `SecurityError`."""
-    shown = epochs - _hidden(batches)
+    """Scores of each training row that all epochs open. Raises `SecurityError`.
+
+    Those of all classes count: steps that depend on a weight's own past do not keep their sum.
+    """
+    shown = epochs - hidden(len(batches))
     return training.budget.check(ctx.name, sum(ranks), outputs, 1, shown, warm=False)
-
-
-def _hidden(batches: Sequence[slice]) -> int:
-    """Epochs that open no score: the first, if all its rows are scored before the first step."""
-    return int(len(batches) == 1)

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 MATRIX_FRACTION: Final = 16
 MATRIX_BITS: Final = 26  # of an entry, with its sign: below 512 root mean squares
 _PRODUCT_FRACTION: Final = 44
-_PRODUCT_BITS: Final = 48  # of the modulus: products stay within +-1, to rounding
-_DROPPED: Final = _PRODUCT_FRACTION - OPENED_BITS
-_KEPT_BITS: Final = _PRODUCT_BITS - _DROPPED
+PRODUCT_BITS: Final = 48  # of the modulus: products stay within +-1, to rounding
+DROPPED: Final = _PRODUCT_FRACTION - OPENED_BITS
+_KEPT_BITS: Final = PRODUCT_BITS - DROPPED
 LEAST_EXPONENT: Final = -64
 _MOST_EXPONENT: Final = 64
 MAX_RESIDUAL: Final = 2.0 ** (_MOST_EXPONENT - 1)
@@ -82,8 +82,8 @@ class Columns:
 
     def gradient(self, share: Words, limbs: NDArray[np.uint32], exponent: int) -> Vector:
         """X' d / m (f,) from p's share and A's, a multiple of 2^(exponent - 16) c."""
-        half = Words.of(np.full(len(share), 1 << (_DROPPED - 1)), share.bits)
-        kept = (share + half).shifted(_DROPPED).modulo(_KEPT_BITS)
+        half = Words.of(np.full(len(share), 1 << (DROPPED - 1)), share.bits)
+        kept = (share + half).shifted(DROPPED).modulo(_KEPT_BITS)
         total = kept + Words(limbs[:, None], _KEPT_BITS)
         return np.asarray(np.ldexp(total.signed(OPENED_BITS), exponent) * self._size)
 
@@ -140,13 +140,13 @@ async def receive_gradient(
 def _encoded(residual: Vector, exponent: int) -> Words:
     """d / (m 2^e) of one output's residuals (m,)."""
     scaled = np.ldexp(residual / len(residual), _PRODUCT_FRACTION - MATRIX_FRACTION - exponent)
-    return Words.of(np.rint(scaled).astype(np.int64), _PRODUCT_BITS)
+    return Words.of(np.rint(scaled).astype(np.int64), PRODUCT_BITS)
 
 
 def _opened(holder: ShareHolder, product: Ciphertext) -> NDArray[np.uint32]:
     """A's share (f,) of a masked product, without its low bits."""
-    share = holder.open_share(holder.share(product), _DROPPED)
-    return share.shifted(_DROPPED).modulo(_KEPT_BITS).limbs[:, 0]
+    share = holder.open_share(holder.share(product), DROPPED)
+    return share.shifted(DROPPED).modulo(_KEPT_BITS).limbs[:, 0]
 
 
 def _check_opened(limbs: Array, exponent: int, columns: int, sender: str) -> None:
