@@ -207,7 +207,7 @@ void bind_rns(nb::module_& module) {
              "round(2^bits x / Q) mod 2^bits: (..., k, m) -> uint64 (..., m). bits 1 to 64.")
         .def("compress", compress, nb::arg("x").noconvert(), nb::arg("bits"),
              nb::arg("threads") = 1,
-             "scale_down to 1 to 110 bits, as a bit stream: (..., k, m) -> uint8 (..., "
+             "scale_down to 1 to 160 bits, as a bit stream: (..., k, m) -> uint8 (..., "
              "ceil(m bits / 8)).")
         .def("decompress", decompress, nb::arg("packed").noconvert(), nb::arg("bits"),
              nb::arg("m"), nb::arg("threads") = 1,

@@ -16,6 +16,22 @@ constexpr unsigned piece_bits = 56;
 
 constexpr std::uint64_t low_bits(unsigned bits) { return (std::uint64_t{1} << bits) - 1; }
 
+// How a word is cut, its low bits first: one or two pieces, or three in 192 bits.
+struct Pieces {
+    unsigned width[3];
+    std::uint64_t mask[3];
+
+    explicit Pieces(unsigned bits) {
+        for (unsigned i = 0; i < 3; ++i, bits -= width[i - 1]) {
+            width[i] = std::min(bits, piece_bits);
+            mask[i] = low_bits(width[i]);
+        }
+    }
+};
+
+template <class Word>
+constexpr bool wide = sizeof(Word) > sizeof(Word128);
+
 // How many of `count` words, from bit `start` on, begin all their pieces eight bytes before the end.
 std::size_t far_from_end(std::size_t start, unsigned bits, std::size_t count, std::size_t bytes) {
     if (bytes < 8 || start / 8 > bytes - 8) return 0;
@@ -26,8 +42,7 @@ std::size_t far_from_end(std::size_t start, unsigned bits, std::size_t count, st
 
 template <class Word>
 void BitWriter::put_all(const Word* words, std::size_t count, unsigned bits) {
-    const unsigned low = std::min(bits, piece_bits), high = bits - low;
-    const std::uint64_t low_mask = low_bits(low), high_mask = low_bits(high);
+    const auto [width, mask] = Pieces(bits);
     std::uint8_t* const begin = begin_;
     const std::size_t bytes = bytes_;
     std::size_t position = position_;  // in registers: bytes may alias the members
@@ -40,8 +55,14 @@ void BitWriter::put_all(const Word* words, std::size_t count, unsigned bits) {
         position += width;
     };
     const auto put_word = [&](Word word, const auto& store) {
-        put_piece(static_cast<std::uint64_t>(word) & low_mask, low, store);
-        if (high != 0) put_piece(static_cast<std::uint64_t>(word >> low) & high_mask, high, store);
+        put_piece(static_cast<std::uint64_t>(word) & mask[0], width[0], store);
+        if (width[1] == 0) return;
+        word = word >> piece_bits;
+        put_piece(static_cast<std::uint64_t>(word) & mask[1], width[1], store);
+        if constexpr (wide<Word>) {
+            if (width[2] == 0) return;
+            put_piece(static_cast<std::uint64_t>(word >> piece_bits) & mask[2], width[2], store);
+        }
     };
     const std::size_t safe = far_from_end(position, bits, count, bytes);
     std::size_t i = 0;
@@ -66,15 +87,25 @@ void BitWriter::put(const Word128* words, std::size_t count, unsigned bits) {
     put_all(words, count, bits);
 }
 
+void BitWriter::put(const Word192* words, std::size_t count, unsigned bits) {
+    put_all(words, count, bits);
+}
+
 template <class Word>
 void BitReader::get_all(Word* words, std::size_t count, unsigned bits) {
-    const unsigned low = std::min(bits, piece_bits), high = bits - low;
-    const std::uint64_t low_mask = low_bits(low), high_mask = low_bits(high);
+    const auto [width, mask] = Pieces(bits);
     const auto get_word = [&](std::size_t position, const auto& load) {
-        const Word word = (load(position / 8) >> (position % 8)) & low_mask;
-        if (high == 0) return word;
-        position += low;
-        return word | static_cast<Word>((load(position / 8) >> (position % 8)) & high_mask) << low;
+        const auto piece = [&](unsigned i, std::size_t at) {
+            return static_cast<Word>((load(at / 8) >> (at % 8)) & mask[i]);
+        };
+        Word word = piece(0, position);
+        if (width[1] == 0) return word;
+        word = word | piece(1, position + piece_bits) << piece_bits;
+        if constexpr (wide<Word>) {
+            if (width[2] == 0) return word;
+            word = word | piece(2, position + 2 * piece_bits) << piece_bits << piece_bits;
+        }
+        return word;
     };
     const std::uint8_t* const begin = begin_;
     const std::size_t bytes = bytes_, start = position_;
@@ -102,6 +133,10 @@ void BitReader::get(std::uint64_t* words, std::size_t count, unsigned bits) {
 }
 
 void BitReader::get(Word128* words, std::size_t count, unsigned bits) {
+    get_all(words, count, bits);
+}
+
+void BitReader::get(Word192* words, std::size_t count, unsigned bits) {
     get_all(words, count, bits);
 }
 

@@ -15,8 +15,6 @@ using u64 = std::uint64_t;
 
 constexpr std::size_t block = 256;  // coefficients between rounding and the bit stream
 
-using Number = std::array<u64, 4>;  // 256 bits, least significant first
-
 // a * factor + addend, the low 256 bits.
 Number multiply_add(const Number& a, u64 factor, const Number& addend) {
     Number sum;
@@ -74,11 +72,13 @@ void with_limbs(std::size_t limbs, const Work& work) {
     }
 }
 
-// Calls work<k, Word>(): numbers of up to 64 bits are words of 64 bits, others of 128.
+// Calls work<k, Word>() with the shortest words that hold `bits`.
 template <class Work>
 void with_limbs_and_bits(std::size_t limbs, unsigned bits, const Work& work) {
     with_limbs(limbs, [&]<std::size_t k>() {
-        bits <= 64 ? work.template operator()<k, u64>() : work.template operator()<k, Word128>();
+        if (bits <= 64) return work.template operator()<k, u64>();
+        if (bits <= 110) return work.template operator()<k, Word128>();
+        return work.template operator()<k, Word192>();
     });
 }
 
@@ -106,7 +106,7 @@ void for_each(std::size_t count, unsigned threads, const Work& work) {
 
 }  // namespace
 
-Word128 scale_down_exactly(const RnsBasis& basis, const u64* x, std::size_t stride, unsigned bits) {
+Number scale_down_exactly(const RnsBasis& basis, const u64* x, std::size_t stride, unsigned bits) {
     Number remainder{};
     for (std::size_t i = 0; i < basis.primes.size(); ++i) {
         Number cofactor{1};  // Q / q_i
@@ -122,9 +122,9 @@ Word128 scale_down_exactly(const RnsBasis& basis, const u64* x, std::size_t stri
         remainder = multiply_add(remainder, 2, {});
         return subtract_if_not_below(remainder, basis.product);
     };
-    Word128 quotient = 0;
-    for (unsigned bit = 0; bit < bits; ++bit) quotient = 2 * quotient + next_bit();
-    return quotient + next_bit();
+    Number quotient{};
+    for (unsigned bit = 0; bit < bits; ++bit) quotient = multiply_add(quotient, 2, {next_bit()});
+    return multiply_add(quotient, 1, {next_bit()});
 }
 
 Rns::Rns(std::span<const u64> primes) {

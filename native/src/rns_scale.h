@@ -1,8 +1,9 @@
 // Rounding between residues and numbers of a few bits, k limbs at a time. Integers throughout.
 //
-// Word is the type of the rounded numbers: 64 bits, or 128 for those of more.
+// Word is the type of the rounded numbers: 64 bits, 128 for up to 110, 192 for up to 160.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -13,17 +14,39 @@
 
 namespace vflnative {
 
+using Number = std::array<std::uint64_t, 4>;  // 256 bits, least significant first
+
+// What a Word holds of a number.
+template <class Word>
+Word low_word(const Number& number) {
+    if constexpr (sizeof(Word) > sizeof(Word128)) {
+        return {number[0], number[1], number[2]};
+    } else {
+        return static_cast<Word>(number[0] | static_cast<Word128>(number[1]) << 64);
+    }
+}
+
+// 2^bits - 1.
+template <class Word>
+Word low_mask(unsigned bits) {
+    Number mask{};
+    for (unsigned i = 0; 64 * i < bits; ++i) {
+        mask[i] = ~std::uint64_t{0} >> (64 - std::min(64U, bits - 64 * i));
+    }
+    return low_word<Word>(mask);
+}
+
 // Q = q_0 ... q_(k-1), as rounding needs to know it.
 struct RnsBasis {
     std::span<const Prime> primes;
     std::span<const std::uint64_t> idempotents;  // (Q / q_i)^-1 mod q_i
-    std::array<std::uint64_t, 4> product;        // Q
+    Number product;                              // Q
 };
 
-// round(2^bits x / Q) mod 2^128 by long division; for the cases the fast way cannot tell apart.
+// round(2^bits x / Q) by long division; for the cases the fast way cannot tell apart.
 // Residue i is x[i * stride].
-Word128 scale_down_exactly(const RnsBasis& basis, const std::uint64_t* x, std::size_t stride,
-                           unsigned bits);
+Number scale_down_exactly(const RnsBasis& basis, const std::uint64_t* x, std::size_t stride,
+                          unsigned bits);
 
 // A fixed factor w for products modulo q (Shoup): any 64-bit a gives a w mod q, plus at most q a / 2^64.
 struct ShoupFactor {
@@ -44,14 +67,18 @@ template <std::size_t k, class Word>
 class ScaleUp {
 public:
     ScaleUp(const RnsBasis& basis, unsigned bits)
-        : product_(static_cast<Word>(basis.product[0] |
-                                     (static_cast<Word128>(basis.product[1]) << 64))),
-          half_(static_cast<Word>(1) << (bits - 1)),
-          mask_((half_ - 1) | half_) {
+        : product_(low_word<Word>(basis.product)),
+          mask_(low_mask<Word>(bits)),
+          half_((mask_ >> 1) + Word{1}) {
         for (std::size_t i = 0; i < k; ++i) {
             const Prime& p = basis.primes[i];
-            const std::uint64_t half = (p.value + 1) / 2, low = p.value - p.power(half, bits);
-            limbs_[i] = {p.value, half, {low, p.value}, {p.multiply(low, p.word), p.value}};
+            const std::uint64_t half = (p.value + 1) / 2;
+            limbs_[i] = {p.value, half, {}};
+            std::uint64_t power = p.value - p.power(half, bits);
+            for (ShoupFactor& each : limbs_[i].powers) {
+                each = {power, p.value};
+                power = p.multiply(power, p.word);
+            }
         }
     }
 
@@ -61,12 +88,14 @@ public:
         for (std::size_t j = 0; j < count; ++j) {
             const Word u = (product_ * values[j] + half_) & mask_;
             for (std::size_t i = 0; i < k; ++i) {
-                const auto& [q, half, low, high] = limbs_[i];
-                std::uint64_t r = low.times(static_cast<std::uint64_t>(u), q) + half;
-                if constexpr (sizeof(Word) > sizeof(r)) {  // u >> 64 is short: adds 1.1 q at most
-                    r += high.times(static_cast<std::uint64_t>(u >> 64), q);
+                const auto& [q, half, powers] = limbs_[i];
+                std::uint64_t r = powers[0].times(part(u, 0), q) + half;
+                if constexpr (sizeof(Word) > sizeof(r)) r += powers[1].times(part(u, 1), q);
+                if constexpr (sizeof(Word) > sizeof(Word128)) {
+                    r += powers[2].times(part(u, 2), q);
+                    r = Prime::subtract_once(r, 2 * q);  // from below 5.6 q
                 }
-                r = Prime::subtract_once(r, 2 * q);  // from below 2.5 q or 3.6 q
+                r = Prime::subtract_once(r, 2 * q);  // from below 3.6 q
                 out[i * stride + j] = Prime::subtract_once(r, q);
             }
         }
@@ -74,10 +103,21 @@ public:
 
 private:
     struct Limb {
-        std::uint64_t q, half;  // half = 1/2 mod q
-        ShoupFactor low, high;  // -2^-b and -2^(64-b) mod q
+        std::uint64_t q, half;              // half = 1/2 mod q
+        std::array<ShoupFactor, 3> powers;  // -2^-b, -2^(64-b) and -2^(128-b) mod q
     };
-    Word product_, half_, mask_;
+
+    // 64 bits of u from bit 64 i on: a full part adds up to 2 q, the last of 128 or 192 bits, which
+    // has at most 46, up to 1.1 q.
+    static std::uint64_t part(const Word& u, unsigned i) {
+        if constexpr (sizeof(Word) > sizeof(Word128)) {
+            return i == 0 ? u.low : i == 1 ? u.middle : u.high;
+        } else {
+            return static_cast<std::uint64_t>(static_cast<Word128>(u) >> 64 * i);
+        }
+    }
+
+    Word product_, mask_, half_;
     std::array<Limb, k> limbs_;
 };
 
@@ -87,16 +127,19 @@ template <std::size_t k, class Word>
 class ScaleDown {
 public:
     ScaleDown(const RnsBasis& basis, unsigned bits)
-        : basis_(basis), bits_(bits), mask_(static_cast<Word>(~Word{0}) >> (8 * sizeof(Word) - bits)) {
+        : basis_(basis), bits_(bits), mask_(low_mask<Word>(bits)) {
         for (std::size_t i = 0; i < k; ++i) {
             const std::uint64_t q = basis.primes[i].value;
-            const unsigned first = bits / 2, second = bits - first;  // both below 64
-            const Word128 top = static_cast<Word128>(basis.idempotents[i]) << first;
-            const Word128 next = (top % q) << second;
-            const Word128 one = (next % q) << 64;
+            Word whole = 0;
+            std::uint64_t rest = basis.idempotents[i];
+            for (unsigned bit = 0; bit < bits; ++bit) {  // long division
+                whole = whole + whole + Word{2 * rest >= q};
+                rest = Prime::subtract_once(2 * rest, q);
+            }
+            const Word128 one = static_cast<Word128>(rest) << 64;
             const Word128 two = (one % q) << 64;
-            limbs_[i] = {static_cast<Word>(((top / q) << second) + next / q),
-                         static_cast<std::uint64_t>(one / q), static_cast<std::uint64_t>(two / q)};
+            limbs_[i] = {whole, static_cast<std::uint64_t>(one / q),
+                         static_cast<std::uint64_t>(two / q)};
         }
     }
 
@@ -111,12 +154,12 @@ public:
                 const std::uint64_t a = x[i * stride + j];
                 const Word128 part = static_cast<Word128>(a) * limbs_[i].fraction +
                                      Prime::high(a, limbs_[i].fraction_low);
-                whole += a * limbs_[i].whole + static_cast<std::uint64_t>(part >> 64);
+                whole += Word{a} * limbs_[i].whole + Word{static_cast<std::uint64_t>(part >> 64)};
                 fraction += static_cast<std::uint64_t>(part);
             }
-            whole += static_cast<std::uint64_t>(fraction >> 64);
+            whole += Word{static_cast<std::uint64_t>(fraction >> 64)};
             if (static_cast<std::uint64_t>(fraction) > ~doubt) [[unlikely]] {
-                whole = static_cast<Word>(scale_down_exactly(basis_, x + j, stride, bits_));
+                whole = low_word<Word>(scale_down_exactly(basis_, x + j, stride, bits_));
             }
             out[j] = whole & mask_;
         }

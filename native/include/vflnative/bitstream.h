@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "vflnative/word192.h"
+
 namespace vflnative {
 
-using Word128 = unsigned __int128;
-
-// Writes words of up to 112 bits; what a word holds above its bits is cut off.
+// Writes words of up to 168 bits; what a word holds above its bits is cut off.
 class BitWriter {
 public:
     BitWriter(std::uint8_t* begin, std::size_t bytes) : begin_(begin), bytes_(bytes) {}
@@ -16,6 +16,7 @@ public:
     // Throws nothing and writes nothing past the end; a last byte that is not full ends in zeros.
     void put(const std::uint64_t* words, std::size_t count, unsigned bits);
     void put(const Word128* words, std::size_t count, unsigned bits);
+    void put(const Word192* words, std::size_t count, unsigned bits);
 
 private:
     template <class Word>
@@ -34,6 +35,7 @@ public:
 
     void get(std::uint64_t* words, std::size_t count, unsigned bits);
     void get(Word128* words, std::size_t count, unsigned bits);
+    void get(Word192* words, std::size_t count, unsigned bits);
 
     // True when nothing but zeros follows.
     bool only_zeros_left() const;

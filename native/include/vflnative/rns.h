@@ -24,7 +24,7 @@ struct Polynomials {
 class Rns {
 public:
     static constexpr std::size_t max_limbs = 4;
-    static constexpr unsigned max_bits = 110;  // of a rounded number
+    static constexpr unsigned max_bits = 160;  // of a rounded number
 
     // 1 to 4 distinct primes between 2^17 and 2^61, Q < 2^200; std::invalid_argument otherwise.
     explicit Rns(std::span<const std::uint64_t> primes);
@@ -44,7 +44,7 @@ public:
     void scale_down(const std::uint64_t* x, std::uint64_t* out, Polynomials shape, unsigned bits,
                     unsigned threads) const;
 
-    // The same into and from a bit stream; bits 1 to 110. decompress throws std::invalid_argument
+    // The same into and from a bit stream; bits 1 to 160. decompress throws std::invalid_argument
     // where padding bits are not zero.
     void compress(const std::uint64_t* x, std::uint8_t* out, Polynomials shape, unsigned bits,
                   unsigned threads) const;
