@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vfl_crypto.errors import CryptoError, InsecureParametersError, KeyMismatchError
 from vfl_crypto.lattice import LatticeScheme, levels_for, noise
 from vfl_crypto.lattice.parameters import COMPACT, WIDE
+from vfl_crypto.lattice.plan import choose
 from vfl_crypto.lattice.shares import share_plan
 from vfl_crypto.words import IntegerMatrix, Words
 
@@ -43,6 +44,18 @@ def test_the_wide_set_has_room_for_large_tables(shape, bits):
     plan = share_plan(WIDE, *shape, plain_bits=26, bits=bits)
     whole = np.hypot(plan.noise_std(), noise.returned(WIDE, bits))
     assert noise.SIGMAS * whole < plan.delta / 2
+
+
+@pytest.mark.parametrize("plain_bits", [26, 30])
+@pytest.mark.parametrize("bits", [52, 96])
+@pytest.mark.parametrize("shape", [(1, 2**17), (300, 2**17), (13, 24_013), (24_000, 13)], ids=str)
+def test_rounded_uploads_leave_room_as_whole_ones_do(shape, bits, plain_bits):
+    """The same plan; of c1's rounding at most a 16th more, as much again with 30 bits."""
+    rounded = share_plan(WIDE, *shape, plain_bits, bits)
+    whole = choose(WIDE, (*shape, 1), plain_bits=plain_bits, modulus_bits=bits, tile=rounded.tile)
+    assert (rounded.split, rounded.levels) == (whole.split, whole.levels)
+    more = np.sqrt(rounded.noise_std() ** 2 - whole.noise_std() ** 2)
+    assert more < noise.returned(WIDE, bits) / (16 if plain_bits == 26 else 1)
 
 
 @given(st.integers(1, 10**5), st.integers(1, 10**5), st.integers(2, 26), st.integers(1, 96))
@@ -102,8 +115,10 @@ def test_a_matrix_is_prepared_once_for_each_modulus_and_for_all_keys():
 
 
 def test_bytes_of_words_and_of_their_product():
-    """18.4 bytes a word up; down 105 bits a coefficient of c1 and 100 a result."""
+    """Up 136 bits a value, or 91; down 105 bits a coefficient of c1 and 100 a result."""
+    short = HOLDER.encrypt_words(Words.zeros(13, 52))
+    assert short.nbytes == 8 + 32 + WIDE.n * 91 // 8
     sent = HOLDER.encrypt_words(Words.zeros(3 * WIDE.n, 96))
-    assert sent.nbytes == 8 + 32 + 3 * WIDE.n * 147 // 8
+    assert sent.nbytes == 8 + 32 + 3 * WIDE.n * 136 // 8
     masked, _ = EVALUATOR.multiply(extreme((30, 3 * WIDE.n)), sent)
     assert masked.nbytes == 8 + WIDE.n * 105 // 8 + 30 * 100 // 8

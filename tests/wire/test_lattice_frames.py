@@ -247,7 +247,7 @@ def test_returned_products_are_opened_or_refused():
 
 def test_uploads_are_multiplied_or_refused():
     rng = np.random.default_rng(9)
-    plan = choose(COMPACT, (2, 3, 4096), plain_bits=8, modulus_bits=30)
+    plan = choose(COMPACT, (2, 3, 4096), plain_bits=8, modulus_bits=30, rounded=True)
     tiles = Tiles(plan, PUBLIC._public.arithmetic, rng.integers(-100, 100, (2, 3)))
     data = Words.uniform(3 * 4096, 30)
     sent = exchange.upload(plan.tile, HOLDER._secret, data, (3, 4096))

@@ -112,9 +112,8 @@ def _embeddings(threads: int) -> Work:
     rng = np.random.default_rng(0)
     E = rng.integers(-2047, 2048, (batch, inner))
     W = rng.integers(-2047, 2048, (inner, outer))
-    plan = choose(
-        COMPACT, (outer, inner, batch), plain_bits=12, modulus_bits=modulus_bits(inner, 12, 12)
-    )
+    log_t = modulus_bits(inner, 12, 12)
+    plan = choose(COMPACT, (outer, inner, batch), plain_bits=12, modulus_bits=log_t, rounded=True)
     columns = np.ascontiguousarray(E.T)
     sizes = {}
 

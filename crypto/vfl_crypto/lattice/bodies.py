@@ -8,7 +8,7 @@
 
     kind        payload
     seeded      32 bytes of seed, then b of each block
-    words       the same, of integers for a product that is shared
+    words       what `exchange.upload` returns
     public      c0 and c1 of each block
     product     c0 and c1 of each packed result; at home only, see `masking`
     flooded     what `masking.flood` returns

@@ -21,10 +21,28 @@ C0_BITS: Final = 4
 C1_BITS: Final = 9
 """A returned ciphertext is rounded to log t + 4 bits in c0 and log t + 9 bits in c1."""
 
+UPLOAD_BITS: Final = 32
+"""b of a factor in n blocks is rounded to log t + 32 + log(N n) / 2 bits: a product with entries of
+26 bits then has a 16th of the noise from it that it has from the rounding of c1, one with entries
+of 30 bits as much."""
+
 
 def encrypted(parameters: ParameterSet, *, public: bool) -> float:
     """A fresh encryption: e with the secret key, e u + e_0 + e_1 s with the public key."""
     return ERROR_STD * (math.sqrt(4 * parameters.n / 3 + 1) if public else 1.0)
+
+
+def upload_bits(parameters: ParameterSet, modulus_bits: int, inner_blocks: int) -> int:
+    """Bits of a coefficient of b as it is uploaded; those of Q lose nothing."""
+    growth = math.ceil(math.log2(parameters.n * inner_blocks) / 2)
+    return min(parameters.q.bit_length(), modulus_bits + UPLOAD_BITS + growth)
+
+
+def uploaded(parameters: ParameterSet, bits: int) -> float:
+    """An encryption under the secret key with b rounded to `bits`."""
+    exact = bits >= parameters.q.bit_length()
+    rounding = 0.0 if exact else parameters.q / 2**bits / math.sqrt(12)
+    return math.hypot(encrypted(parameters, public=False), rounding)
 
 
 def key_switch(parameters: ParameterSet) -> float:

@@ -59,6 +59,7 @@ class Plan:
     plain_bits: int  # signed: |P| <= 2^(plain_bits - 1)
     modulus_bits: int  # log2 t
     fresh_std: float  # of the encrypted factor
+    upload_bits: int | None = None  # of a coefficient of its b, where that is rounded
 
     def __post_init__(self) -> None:
         tile, n = self.tile, self.parameters.n
@@ -208,6 +209,9 @@ class Plan:
     @property
     def upload_bytes(self) -> int:
         """The encrypted factor: seeded under the secret key, whole under the public one."""
+        if self.upload_bits is not None:
+            each = self.parameters.n * self.upload_bits // 8
+            return self.inner_blocks * self.column_blocks * each + 32
         polys = 2 if self.fresh_std > noise.encrypted(self.parameters, public=False) else 1
         residues = sum(p.bit_length() for p in self.parameters.primes) * self.parameters.n
         return self.inner_blocks * self.column_blocks * polys * (residues // 8) + 32
@@ -241,12 +245,14 @@ def choose(
     fresh_std: float | None = None,
     tile: Tile | None = None,
     flooded: bool = False,
+    rounded: bool = False,
 ) -> Plan:
     """The plan of least estimated time for P (M, K) times C (K, L), shape = (M, K, L).
 
     `fresh_std` is the noise of C, by default that of a secret-key encryption; `tile` is given when
-    C is already encoded; `flooded` leaves room for a flood. Raises `InsecureParametersError` when
-    no plan has room for its noise.
+    C is already encoded; `flooded` leaves room for a flood, `rounded` for what `exchange.upload`
+    cuts off, whose noise `fresh_std` then is. Raises `InsecureParametersError` when no plan has
+    room for its noise.
     """
     rows, inner, columns = shape
     if min(shape) < 1 or not 1 <= modulus_bits <= MAX_MODULUS_BITS:
@@ -255,16 +261,21 @@ def choose(
             f"the modulus at most 2^{MAX_MODULUS_BITS}"
         )
     fresh = noise.encrypted(parameters, public=False) if fresh_std is None else fresh_std
+    bits: int | None = None
     best: Plan | None = None
     refused: InsecureParametersError | None = None
     for sides in [tile] if tile else _tiles(parameters.n, inner, columns):
+        if rounded:
+            bits = noise.upload_bits(parameters, modulus_bits, -(-inner // sides.inner))
+            fresh = noise.uploaded(parameters, bits)
         blocks = -(-rows // sides.rows)
         most = min(MAX_SPLIT, sides.inner.bit_length() - 1, (blocks - 1).bit_length())
         for split in range(most + 1):
             try:
                 plan = Plan(
-                    parameters, rows, inner, columns, sides, split, plain_bits, modulus_bits, fresh
-                )
+                    parameters, rows, inner, columns, sides, split, plain_bits, modulus_bits,
+                    fresh, bits,
+                )  # fmt: skip
                 if flooded:
                     _ = plan.flood_bits
             except InsecureParametersError as error:

@@ -1,9 +1,10 @@
 """The lattice behind `sharing`: products of a plain matrix that nobody sees whole.
 
-An encrypted vector modulo t = 2^B is seeded, under the secret key: 32 + 18.4 bytes a value in the
-wide set, whatever B is. Its tile follows from its length alone, so it is encrypted before the
-matrix is known; the plan follows from the shape and the bits of the matrix, which a masked product
-carries, and from B, which is in its layout. In the wide set B may be 96.
+An encrypted vector modulo t = 2^B is seeded, under the secret key, and rounded (`exchange`): in the
+wide set 135 to 137 bits a value for B = 96, 91 to 93 for B = 52, as its length goes. Its
+tile follows from its length alone, so it is encrypted before the matrix is known; the plan follows
+from the shape and the bits of the matrix, which a masked product carries, and from B, which is in
+its layout. In the wide set B may be 96.
 
 Every product departs as `masking` says: the two shares add up to P w modulo t exactly or off by one
 unit, and an opening drops bits and is counted as in `scheme`.
@@ -53,6 +54,7 @@ def share_plan(parameters: ParameterSet, rows: int, inner: int, plain_bits: int,
         plain_bits=plain_bits,
         modulus_bits=bits,
         tile=vector_tile(parameters.n, inner),
+        rounded=True,
     )
 
 
