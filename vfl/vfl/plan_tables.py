@@ -150,7 +150,7 @@ def _bytes(forecast: Forecast) -> RenderableType:
     )
 
 
-_KEYS: Final = ("train.key", "shared.key", "sealed.key")
+_KEYS: Final = ("train.key", "shared.key", "sealed.key", "open.key")
 _GROUPS: Final = {"align": "align", "score": "score"}
 
 
