@@ -19,7 +19,8 @@ from vfl.program import DECLARATIONS, DECLARED
 
 COORDINATED = [(1, "logistic", "arbiter"), (2, "linear", "arbiter"), (3, "logistic", "arbiter")]
 SHARED = [(1, "logistic", "shared"), (2, "logistic", "shared")]
-SHAPES = [*COORDINATED, *SHARED]  # passive parties, model, level
+SEALED = [(1, "linear", "sealed"), (3, "linear", "sealed")]
+SHAPES = [*COORDINATED, *SHARED, *SEALED]  # passive parties, model, level
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +38,14 @@ def entries_of(runs, small_job, tmp_path):
             passives, kind, level = shape
             models = {"logistic": vfl.LogisticRegression, "linear": vfl.LinearRegression}
             small = small_job(
-                passives=passives, model=models[kind](epochs=2), security=level,
-                features=8 if level == "shared" else 3,
+                passives=passives, model=models[kind](epochs=2), security=level, rows=150,
+                features=8 if level == "shared" else 3, active_features=2 * passives,
             )  # fmt: skip
-            run = vfl.run_job(small.job, folder=tmp_path / "run")
+            folder = tmp_path / f"run-{len(runs)}"
+            run = vfl.run_job(small.job, folder=folder)
             assert run.result.ledger.clean
             run.predict({p.name: p.data for p in small.job.parties if p.data})
-            paths = sorted((tmp_path / "run").glob("*/ledger.jsonl"))
+            paths = sorted(folder.glob("*/ledger.jsonl"))
             assert len(paths) == passives + (2 if level == "arbiter" else 1)
             runs[shape] = [entry for path in paths for entry in read_entries(path)]
         return runs[shape]

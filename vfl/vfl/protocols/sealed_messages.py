@@ -99,9 +99,11 @@ DECLARATION = Declaration(
         Flow(Round, "active", "passive"),
         *(
             Flow(message, sender, receiver)
-            for message in (Key, Ready, Column, Moments, MomentShares, Coefficients)
+            for message in (Key, Ready, Column, Moments)
             for sender, receiver in _AMONG_ALL
         ),
+        *(Flow(MomentShares, sender, receiver) for sender, receiver in _AMONG_ALL[1:]),
+        *(Flow(Coefficients, sender, receiver) for sender, receiver in _AMONG_ALL),
         *(
             Flow(message, sender, receiver)
             for message in (Weights, Gradient)
