@@ -24,7 +24,7 @@ import msgspec
 import vfl
 from vfl.api import ledger_entries
 from vfl.ledger import Entry
-from vfl.protocols.shared_messages import Coefficients, Move, Start
+from vfl.protocols.shared_messages import Coefficients, Move, PublicKey
 from vfl.spec import LogisticRegression, check_job
 from vfl_bench import paillier_bytes
 from vfl_bench.harness import Row
@@ -203,5 +203,5 @@ def unpacked(bits: int) -> str:
 
 
 def _key_bytes(training: Training) -> int:
-    starts = (entry for entry in training.entries if entry.kind == Start.kind)
-    return next(f.count for entry in starts for f in entry.fields if f.name == "key")
+    sent = (entry for entry in training.entries if entry.kind == PublicKey.kind)
+    return next(f.count for entry in sent for f in entry.fields if f.name == "key")
