@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 import vfl
 from vfl.api import ledger_entries
-from vfl.errors import DataError, JobError
+from vfl.errors import DataError, JobError, SecurityError
 from vfl.messages import unpack
 from vfl.models import clear
 from vfl.models.families import GAUSSIAN
@@ -156,9 +156,26 @@ def test_a_condition_of_a_thousand_across_parties_takes_as_many_rounds_as_promis
 def test_more_columns_than_rows(small_job, tmp_path):
     small = small_job(
         rows=40, features=45, active_features=2, model=vfl.LinearRegression(l2=0.3),
-        security="sealed", test_fraction=0.0,
+        security="sealed", test_fraction=0.0, accept_gradient_leak=True,
     )  # fmt: skip
     check_same(small, tmp_path / "run", 0.3)
+
+
+@pytest.mark.parametrize("level", ["shared", "sealed"])
+def test_a_flag_of_one_row_is_refused_before_anything_is_encrypted(small_job, tmp_path, level):
+    """A share of its coefficient from each trainer: the sign is that of the row's residual."""
+    tables = small_job(model=vfl.LinearRegression()).tables
+    flagged = next(row for row, i in enumerate(tables.ids["p0"]) if i in tables.joint)
+    tables.columns["p0"][:, 0] = np.arange(len(tables.ids["p0"])) == flagged
+    options = {"model": vfl.LinearRegression(), "security": level, "test_fraction": 0.0}
+    small = small_job(tables=tables, **options)
+    match = r"p0: 1 of 120 rows have a leverage above 0\.5.*accept_gradient_leak: true"
+    with pytest.raises(SecurityError, match=match):
+        vfl.run_job(small.job, folder=tmp_path / "run")
+    entries, *_ = ledger_entries(tmp_path / "run")
+    assert not [e for e in entries for f in e.fields if f.protection == "encrypted"]
+    accepted = small_job(tables=tables, accept_gradient_leak=True, **options)
+    check_same(accepted, tmp_path / "accepted", 1e-3)
 
 
 def test_an_active_party_without_columns_has_only_the_label(small_job, tmp_path):

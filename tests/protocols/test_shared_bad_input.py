@@ -66,7 +66,8 @@ def test_collinear_columns_end_in_the_solution_of_least_norm(tmp_path, party, l2
 def test_more_columns_than_rows_train_within_the_budget_of_their_rank(tmp_path):
     tables = draw("logistic", [2, 100], n=60)
     model = vfl.LogisticRegression(tolerance=0.0, l2=1e-2)
-    run = run_of(tmp_path, tables, model, accept_score_leak=False)
+    guards = {"accept_score_leak": False, "accept_gradient_leak": True}
+    run = run_of(tmp_path, tables, model, **guards)
     assert run.result.epochs == 23  # of 48 rows, centred: rank 47
     assert run.metrics["train_auc"] == 1.0
 
@@ -83,7 +84,7 @@ def test_an_active_party_may_have_no_columns(tmp_path, intercept):
 def test_an_outlier_within_the_range_is_a_row_like_any_other(tmp_path):
     tables = draw("logistic", [2, 3])
     tables["p0"]["p00"][5] = 1e9
-    run = run_of(tmp_path, tables)
+    run = run_of(tmp_path, tables, accept_gradient_leak=True)
     assert apart(run, in_the_clear("logistic", run.job, tables), tables) < 1e-4
 
 
@@ -153,7 +154,21 @@ def test_an_outlier_beyond_the_range_names_the_party(tmp_path, monkeypatch):
     tables = draw("logistic", [2, 3])
     tables["p0"]["p00"][np.flatnonzero(tables["p0"]["id"] == "person-1")] = 1e9
     monkeypatch.setattr(blocks, "MATRIX_BITS", 20)  # 8 deviations
-    refused(tmp_path, DataError, r"p0: a row is so far from all others.*cap or drop", tables)
+    match = r"p0: a row is so far from all others.*cap or drop"
+    refused(tmp_path, DataError, match, tables, accept_gradient_leak=True)
+
+
+def test_a_row_that_stands_out_is_refused_and_the_party_named(tmp_path):
+    tables = draw("logistic", [2, 3])
+    tables["p0"]["p00"][np.flatnonzero(tables["p0"]["id"] == "person-1")] = 1e9
+    match = r"p0: 1 of 192 rows have a leverage above 0\.5.*accept_gradient_leak: true"
+    refused(tmp_path, SecurityError, match, tables)
+
+
+def test_more_columns_than_rows_are_refused(tmp_path):
+    tables = draw("logistic", [2, 100], n=60)
+    match = r"p0: 48 of 48 rows have a leverage above 0\.5 in this party's own 100 columns"
+    refused(tmp_path, SecurityError, match, tables)
 
 
 def test_a_value_that_cannot_be_scaled_names_party_and_column(tmp_path):

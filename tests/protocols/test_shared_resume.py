@@ -14,7 +14,7 @@ from vfl.context import Context
 from vfl.errors import CheckpointError, PartyLostError
 from vfl.messages import Masked, unpack
 from vfl.protocols.masked_sum import MaskKey
-from vfl.protocols.shared_messages import Coefficients, Move, Start
+from vfl.protocols.shared_messages import Coefficients, Move, PublicKey
 from vfl_crypto.linear import Ciphertext
 
 # Shares are rounded alike but for one unit of 2^-24 in each step, wherever their masks wrap.
@@ -170,7 +170,7 @@ def test_each_attempt_has_a_key_of_its_own_and_hands_weights_over_once(tmp_path,
                 vfl.run_job(job, folder=tmp_path / "cut", resume=resume)
     vfl.run_job(job, folder=tmp_path / "cut", resume=True)
     sent = messages(tap)
-    assert len({m.key.value.tobytes() for m in sent if isinstance(m, Start)}) == 3
+    assert len({m.key.value.tobytes() for m in sent if isinstance(m, PublicKey)}) == 3
     assert len([m for m in sent if isinstance(m, MaskKey)]) == 8  # the last attempt scores, too
     assert len([m for m in sent if isinstance(m, Coefficients)]) == 2
     check_fresh(tap)
