@@ -23,15 +23,17 @@ def test_run_with_json_prints_one_object_and_everything_else_on_stderr(vfl, job_
     done = vfl("run", job_file(crypto=PAILLIER, epochs=1), "--json")
     assert done.code == 0
     result = done.json
-    assert {"auc", "accuracy", "log_loss", "deviance", "auc_active_alone"} == set(result["metrics"])
-    assert set(result["timings"]) == {"clinic", "imaging", "laboratory", "notary", "total"}
+    held_out = {"auc", "accuracy", "log_loss", "deviance"}
+    on_training_rows = {f"train_{name}" for name in held_out}
+    assert set(result["metrics"]) == held_out | on_training_rows | {"auc_active_alone"}
+    assert set(result["timings"]) == {"clinic", "imaging", "laboratory", "total"}
     assert result["ledger"]["undeclared"] == [] and result["undeclared"] == 0
     assert {"sender", "receiver", "messages", "bytes", "keys"} == set(
         result["ledger"]["borders"][0]
     )
     assert result["rows"] == {"table": 560, "aligned": 472, "train": 378, "held_out": 94}
     assert result["cipher"] == "paillier, n: 2048 bit" and result["security_bits"] == 112
-    assert result["arbiter"] == "notary"
+    assert result["arbiter"] == "" and result["opened"] == 1  # the score of each row, in one round
     assert json.loads((Path(result["run"]) / "result.json").read_text()) == result
     assert "training 1/1" in done.stderr and "held out" in done.stderr
 
@@ -43,12 +45,26 @@ def test_run_tells_what_it_reached_and_what_crossed_in_100_columns(vfl, job_file
     for said in (
         f"{result.metrics['auc']:.4f}", f"{result.metrics['auc_active_alone']:.4f}",
         "378 to train on, 94 held out", "mock cipher: protects nothing",
-        "notary holds the only secret key", "All parties ran in one process",
-        wording.size(sum(border.bytes for border in result.ledger.borders)), result.run,
+        "All parties ran in one process", result.run,
+        wording.size(sum(border.bytes for border in result.ledger.borders)),
     ):  # fmt: skip
         assert said in done.stdout
+    assert (
+        "imaging and laboratory must trust clinic with the sum of their scores for each training "
+        "row and epoch: 2 numbers a row, at most half as many as there are columns"
+    ) in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert "masking own ids 560/560" in done.stderr and "held out" not in done.stderr
+
+
+def test_a_run_with_an_arbiter_names_who_holds_the_key(vfl, job_file):
+    def edit(job):
+        job["security"] = "arbiter"
+        job["parties"].append({"name": "notary", "role": "arbiter"})
+
+    done = vfl("run", job_file(edit))
+    assert done.code == 0 and "notary holds the only secret key" in done.stdout
+    assert package.open_run(next(Path("vfl-runs").iterdir())).result.arbiter == "notary"
 
 
 def test_quiet_leaves_the_folder_alone(vfl, job_file):
@@ -64,7 +80,7 @@ def test_predictions_are_those_of_the_pooled_weights(vfl, finished):
     with Path(done.json["predictions"]).open() as file:
         lines = list(csv.DictReader(file))
     pooled = plaintext.pool(run.job)
-    z = plaintext.scores(pooled, _weights(run, pooled))
+    z = plaintext.scores(pooled, _weights(run, pooled))[:, 0]
     assert len(lines) == 472
     found = np.array([float(line["prediction"]) for line in lines])
     # two passive scores in steps of 2^-12, and the slope of the sigmoid is at most 1/4
@@ -81,7 +97,9 @@ def test_audit_passes_a_clean_run_and_refuses_an_edited_ledger(vfl, finished):
     done = vfl("audit", finished, "--json")
     assert done.code == 5
     assert done.json["clean"] is False
-    assert "train.scores.values (public) from imaging to clinic" in done.json["undeclared"]
+    undeclared = "\n".join(done.json["undeclared"])
+    assert "shared.products.values (public) from imaging to clinic" in undeclared
+    assert "shared.gradient.values (public) from imaging to clinic" in undeclared
 
 
 def test_report_names_the_file_it_wrote(vfl, finished):
@@ -121,7 +139,11 @@ def test_an_unforeseen_fault_keeps_its_traceback_and_exits_70(vfl, job_file, mon
 
 
 def test_ctrl_c_says_how_to_continue_and_continuing_finishes(tmp_path, job_file):
-    path = job_file(lambda job: job["model"].update(tolerance=0), epochs=100)
+    def edit(job):
+        job["accept_score_leak"] = True
+        job["model"]["tolerance"] = 0
+
+    path = job_file(edit, epochs=100)
     vfl = [str(Path(sys.executable).with_name("vfl"))]
     with subprocess.Popen(
         [*vfl, "run", path], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -37,7 +37,20 @@ def _weak_key(job):
 
 
 def _small_batches(job):
+    job["security"] = "arbiter"
     job["model"]["batch_size"] = 64
+
+
+def _batches_on_shares(job):
+    job["model"]["batch_size"] = 600
+
+
+def _too_many_rounds(job):
+    job["model"]["epochs"] = 100
+
+
+def _approximate_shares(job):
+    job["crypto"] = "ckks"
 
 
 MISTAKES = [
@@ -54,6 +67,9 @@ MISTAKES = [
     (_mock_on_ray, 2, "mock protects nothing and runs in one process only"),
     (_weak_key, 5, "1024"),
     (_small_batches, 2, "from which labels can be solved"),
+    (_batches_on_shares, 2, "model.batch_size is for security: arbiter"),
+    (_approximate_shares, 2, "ckks is approximate and cannot be split into shares"),
+    (_too_many_rounds, 5, "Lower model.epochs, bring more columns, or set accept_score_leak"),
 ]
 
 
@@ -128,5 +144,5 @@ def test_an_unfinished_run_cannot_be_overwritten_by_accident(vfl, job_file, fini
 def test_the_demo_names_the_ciphers_it_knows(vfl):
     done = vfl("demo", "--crypto", "rot13")
     assert done.code == 2 and (
-        "--crypto must be one of auto, lattice, paillier, ckks, not 'rot13'" in done.stderr
+        "--crypto must be one of auto, lattice, paillier, not 'rot13'" in done.stderr
     )

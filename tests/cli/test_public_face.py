@@ -30,8 +30,9 @@ def _measured(statement: str) -> tuple[float, set[str]]:
 
 def test_the_public_names():
     assert vfl.__all__ == [
-        "CryptoSpec", "JobSpec", "LinearRegression", "LogisticRegression", "Party", "Run",
-        "VflError", "fit", "load_job", "open_run", "run_job",
+        "CryptoSpec", "EarlyStopping", "JobSpec", "LinearRegression", "LogisticRegression",
+        "MultinomialRegression", "Party", "PoissonRegression", "Run", "VflError", "fit",
+        "load_job", "open_run", "run_job",
     ]  # fmt: skip
     assert all(callable(getattr(vfl, name)) for name in vfl.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
