@@ -83,6 +83,16 @@ def test_a_flag_of_one_row_has_its_label_in_the_coefficient(play, tap, tmp_path,
         run(play, tap, tmp_path / "again", {"p": X}, X[:, :2], y, rounds=2, leverage=True)
 
 
+def test_a_row_that_stands_out_beside_the_intercept_is_refused(play, tap, tmp_path):
+    """A column of ones but for one row is the intercept and a flag."""
+    rng = np.random.default_rng(24)
+    X, y = rng.standard_normal((1000, 4)), labels(1000, rng)
+    X[:, 3] = 1.0
+    X[17, 3] = 0.0
+    with pytest.raises(SecurityError, match="p: 1 of 1000 rows have a leverage"):
+        run(play, tap, tmp_path, {"p": X}, X[:, :2], y, rounds=1, leverage=True)
+
+
 @pytest.fixture
 def usual(play, tap, tmp_path):
     """Ten columns, of which all say something, and 2000 rows: (views, X, y)."""

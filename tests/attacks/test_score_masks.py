@@ -142,3 +142,30 @@ def test_a_passive_party_refuses_a_sum_over_anything_but_all(session, monkeypatc
     monkeypatch.setattr(Context, "send", without_the_last)
     with pytest.raises(ProtocolError, match=r"asked to open a sum over \['p0', 'p1'\]; all"):
         session()
+
+
+def carries(bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """(what a sum modulo 2^32 says of its top four bits, who really wrapped) of three parties.
+
+    Shares are below 2^28; masked ones are cut to `bits` before they are sent.
+    """
+    rng = np.random.default_rng(12)
+    shares = rng.integers(0, 1 << 28, (3, 20_000), dtype=np.uint64)
+    maskers = [PairwiseMasker(f"p{k}") for k in range(3)]
+    for masker in maskers:
+        masker.agree({m._name: m.public_key for m in maskers if m is not masker})
+    cut = np.uint64((1 << bits) - 1)
+    sent = [m.mask_words(own, b"a round") & cut for m, own in zip(maskers, shares, strict=True)]
+    return np.sum(sent, axis=0) % (1 << 32) >> 28, shares.sum(axis=0) >> 28
+
+
+def test_a_sum_that_is_wider_than_its_shares_counts_who_wrapped():
+    told, wrapped = carries(32)
+    assert np.array_equal(told, wrapped)
+
+
+def test_masked_shares_are_no_wider_than_what_is_summed(session):
+    told, wrapped = carries(28)
+    assert correlation(told, wrapped) < 6 / np.sqrt(len(told))
+    views, _ = session()
+    assert all((m.values.value < 1 << 28).all() for m in views.of("masked_scores"))

@@ -61,10 +61,6 @@ class Whitening:
         """Weights (f, k) of the columns at coordinates (r, k)."""
         return np.asarray(self.basis @ u)
 
-    def leverage(self) -> Array:
-        """(n,): the share of a row's residual that the columns can isolate; r in sum."""
-        return np.asarray((self.columns**2 / (self.columns**2).sum(axis=0)).sum(axis=1))
-
     def step(self, u: Array, residual: Array) -> Array:
         """(r, k) at coordinates (r, k), of weighted residuals (n, k)."""
         scaled = residual / (len(residual) * self.bound)

@@ -74,6 +74,7 @@ def _training(party: DataParty, data: Prepared, earlier: StoredModel | None) -> 
         model.intercept,
         model.epochs,
         early.patience if early else None,
+        early.fraction if early else 0.0,
     )
 
 

@@ -50,7 +50,8 @@ SCORE_BITS: Final = 52
 OPENED_FRACTION: Final = 16
 _DROPPED: Final = WEIGHT_FRACTION + MATRIX_FRACTION - OPENED_FRACTION
 _OPENED_BITS: Final = SCORE_BITS - _DROPPED
-_SPARE: Final = 12
+_OPENED_MASK: Final = (1 << _OPENED_BITS) - 1
+_SPARE: Final = 16
 HANDED_BITS: Final = WEIGHT_BITS - _SPARE  # of the modulus of shares that are handed over
 
 
@@ -91,7 +92,9 @@ class PassiveBlock:
                 await ctx.send(active, SoleScores(Disclosed(opened, SOLE)), scope=scope)
                 continue
             context = round_context(scope, 0, 0, "scores")
-            masked = masker.mask_words(opened.astype(np.uint64), context).astype(np.uint32)
+            masked = masker.mask_words(opened.astype(np.uint64), context)
+            # Beyond its modulus a sum would count who wrapped.
+            masked = (masked & np.uint64(_OPENED_MASK)).astype(np.uint32)
             await ctx.send(active, MaskedScores(Masked(masked, "pairwise")), scope=scope)
 
     async def gradient(self, v: Words, evaluator: ShareEvaluator, at: str) -> Words:
@@ -173,9 +176,11 @@ class ActiveBlock:
 
 
 def handed(v: Words, holder: ShareHolder) -> NDArray[np.uint32]:
-    """A share of weights as it goes to their owner, modulo 2^84.
+    """A share of weights as it goes to their owner, modulo 2^80, counted by the holder.
 
-    What was decrypted lost its 28 lowest bits at each step (`iterate`).
+    It goes as it stands: the bits that `open_share` drops are added for it. What was decrypted has
+    lost its 20 lowest bits or more in each step, rounded down (`iterate`), so the carries of all
+    rounds tell less about the key than 12 dropped bits would in up to 256 rounds.
     """
     opened = holder.open_share(v.times(1 << _SPARE), _SPARE).shifted(_SPARE)
     return opened.modulo(HANDED_BITS).limbs
@@ -205,10 +210,11 @@ async def receive_scores(
             masked = await ctx.gather(MaskedScores, from_=passives, scope=scope)
             parts = {name: message.values.value for name, message in masked.items()}
         for name, part in parts.items():
-            if part.dtype != np.uint32 or part.shape != (rows,):
+            good = part.dtype == np.uint32 and part.shape == (rows,)
+            if not good or (part > _OPENED_MASK).any():
                 raise ProtocolError(
-                    f"{name} sent a share of scores of {part.dtype}, shape {part.shape}; "
-                    f"{rows} of uint32 were expected"
+                    f"{name} sent a share of scores of {part.dtype}, shape {part.shape}; {rows} "
+                    f"of uint32 below 2^{_OPENED_BITS} were expected"
                 )
         found.append(list(parts.values()))
     return found
@@ -224,7 +230,7 @@ def opened_scores(
     columns = []
     for output, theirs in enumerate(sent):
         parts = [*theirs, *(shares[output].limbs[:, 0] for shares in own)]
-        sums = np.add.reduce(parts, dtype=np.uint32) % np.uint32(1 << _OPENED_BITS)
+        sums = np.add.reduce(parts, dtype=np.uint32) & np.uint32(_OPENED_MASK)
         total = Words(sums[:, None], _OPENED_BITS)
         columns.append(total.signed(OPENED_FRACTION) + 0.5 * len(parts) * 2.0**-OPENED_FRACTION)
     return np.stack(columns, axis=1)

@@ -92,19 +92,27 @@ def check_gradient_leak(
 
 
 def check_coefficient_leak(
-    party: str, leverages: NDArray[np.float64], columns: int, *, accepted: bool
+    party: str, X: NDArray[np.float64], *, intercept: bool, accepted: bool
 ) -> None:
     """Refuse rows whose label a party could read off its own coefficients at the end.
 
     These are a sum of gradients: a flag that one row has gets the sign of that row's residual, and
-    as many columns as rows tell all residuals apart. `leverages` (n,) are those of the party's own
-    columns. Raises `SecurityError` with counts, no rows.
+    as many columns as rows tell all residuals apart. X (n, f) are the party's own columns of the
+    rows that train; an intercept, whose gradient is zero at the end, counts as one of them. Raises
+    `SecurityError` with counts, no rows.
     """
+    if accepted:
+        return
+    means = X.mean(axis=0) if intercept else np.zeros(X.shape[1])
+    squares, V = np.linalg.eigh(X.T @ X / len(X) - np.outer(means, means))
+    kept = squares > max(X.shape) * np.finfo(np.float64).eps * max(squares.max(initial=0.0), 0.0)
+    basis = V[:, kept] * squares[kept] ** -0.5
+    leverages = ((X @ basis - means @ basis) ** 2).sum(axis=1) / len(X) + intercept / len(X)
     high = int((leverages > MAX_LEVERAGE).sum())
-    if high and not accepted:
+    if high:
         raise SecurityError(
             f"{party}: {high} of {len(leverages)} rows have a leverage above {MAX_LEVERAGE} in "
-            f"this party's own {columns} columns, so its coefficients would show their labels. "
+            f"this party's own {X.shape[1]} columns, so its coefficients would show their labels. "
             "Drop rare or heavy-tailed columns, use more rows, or set accept_gradient_leak: true"
         )
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
+from vfl.errors import JobError
 from vfl.models.iterate import PlainIterate
 from vfl.protocols.blocks import opened_scores, receive_scores
 from vfl.protocols.iterate import Iterate
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from vfl_crypto.sharing import ShareHolder
 
     Vector = NDArray[np.float64]
+
+
+MAX_RESIDUAL: Final = 1024.0  # over rows and the Hessian's bound: 38 bits of the shares' 96
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class Joint:
         """A step of all blocks along the gradient of weighted residuals (n, k)."""
         own = self.own.step(point.own.v, residual)
         scaled = residual / (len(residual) * self.bound)
+        if np.abs(scaled).max() > MAX_RESIDUAL:
+            raise JobError(
+                "residuals left the fixed-point range: a count is far above all others, or the "
+                "model to start from does not fit; cap the label, or leave warm_start out"
+            )
         asked = [
             b.gradient(scaled, point.shares[b.passive].v, self.holder, at) for b in self.blocks
         ]

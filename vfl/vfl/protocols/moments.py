@@ -26,6 +26,7 @@ from vfl.errors import DataError, ProtocolError
 from vfl.messages import Masked
 from vfl.protocols.sealed_messages import Column, Moments, MomentShares
 from vfl_crypto.errors import EncodingOverflowError
+from vfl_crypto.sharing import masked_layout
 from vfl_crypto.words import IntegerMatrix, Words, limbs_of
 
 if TYPE_CHECKING:
@@ -87,6 +88,15 @@ class Layout:
         active, passive = self.trainers
         swapped = i == passive or j == active
         return (passive, active) if swapped else (active, passive)
+
+    def openings(self, name: str) -> int:
+        """Values that `name` decrypts and hands to another holder: moments, then weights."""
+        moments = sum(
+            self.width(i) * self.width(j)
+            for i, j in self.pairs
+            if i == name and self.holders(i, j)[0] != name
+        )
+        return moments + (self.weights - self.ranks[name] if name in self.trainers else 0)
 
     def shapes(self, name: str, rows: int) -> list[tuple[int, int]]:
         """Of the matrices that are multiplied with what `name` encrypts here."""
@@ -159,11 +169,13 @@ class Sharing:
         me = self.ctx.name
         for j in others:
             message = await self.ctx.receive(Moments, from_=j, scope=f"{SCOPE}/{place}")
-            share = await self.ctx.compute("encrypt", self.holder.share, message.values)
-            if len(share) != self.layout.width(j):
+            expected = self.layout.width(j), masked_layout(PRODUCT_BITS)
+            if (message.values.count, message.values.layout) != expected:
                 raise ProtocolError(
-                    f"{j} sent {len(share)} moments where {self.layout.width(j)} were expected"
+                    f"{j} sent {message.values.count} moments as {message.values.layout[:32]!r} "
+                    f"where {expected[0]} as {expected[1]!r} were expected"
                 )
+            share = await self.ctx.compute("encrypt", self.holder.share, message.values)
             keeper, _ = self.layout.holders(me, j)
             if keeper != me:  # a decrypted value leaves
                 share = self.holder.open_share(share, _DROPPED)

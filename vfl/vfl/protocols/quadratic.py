@@ -26,6 +26,7 @@ from vfl.models.chebyshev import UNIT
 from vfl.protocols.iterate import WEIGHT_BITS, WEIGHT_FRACTION
 from vfl.protocols.moments import MOMENT_FRACTION
 from vfl.protocols.sealed_messages import Gradient, Weights
+from vfl_crypto.sharing import masked_layout
 from vfl_crypto.words import IntegerMatrix, Words
 
 if TYPE_CHECKING:
@@ -94,11 +95,14 @@ class Quadratic:
         await ctx.send(peer, Gradient(product), scope=at)
         mine += await ctx.compute("compute", self._matrix.__matmul__, vector)
         answer = await ctx.receive(Gradient, from_=peer, scope=at)
-        share = await ctx.compute("encrypt", self._holder.share, answer.values)
-        if len(share) != len(u):
+        expected = len(u), masked_layout(vector.bits)
+        if (answer.values.count, answer.values.layout) != expected:
             raise ProtocolError(
-                f"{peer} sent {len(share)} gradient entries where {len(u)} were expected"
+                f"{peer} sent {answer.values.count} gradient entries as "
+                f"{answer.values.layout[:32]!r} where {expected[0]} as {expected[1]!r} were "
+                "expected"
             )
+        share = await ctx.compute("encrypt", self._holder.share, answer.values)
         dropped = MOMENT_FRACTION + WEIGHT_FRACTION - _GRADIENT_FRACTION
         return u.times(_MORE) + (mine + share).shifted(dropped)
 

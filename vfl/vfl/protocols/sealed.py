@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from vfl.errors import CheckpointError, DataError, ProtocolError
+from vfl.errors import CheckpointError, DataError, ProtocolError, SecurityError
 from vfl.messages import Disclosed, Public
 from vfl.models import chebyshev
 from vfl.models.whitening import Whitening
@@ -83,7 +83,6 @@ class Block:
     means: Vector
     columns: Vector
     basis: Vector
-    leverages: Vector
 
     @classmethod
     def fit(cls, X: Vector, training: SealedTraining) -> Self:
@@ -92,7 +91,7 @@ class Block:
         constant = np.ptp(X, axis=0) == 0
         centred = np.where(constant & training.intercept, 0.0, X - means)
         whitening = Whitening.fit(centred, 1.0, 1, training.l2)
-        return cls(means, whitening.columns, whitening.basis, whitening.leverage())
+        return cls(means, whitening.columns, whitening.basis)
 
     @property
     def rank(self) -> int:
@@ -111,14 +110,20 @@ async def passive(ctx: Context, training: SealedTraining, X: Vector) -> Trained:
             f"{ctx.name}: none of its columns varies over the training rows, so there is nothing "
             "to learn from them; leave this party out, or check its file"
         )
-    accepted = training.accept_gradient_leak
-    check_coefficient_leak(ctx.name, block.leverages, X.shape[1], accepted=accepted)
+    await ctx.compute(
+        "compute", check_coefficient_leak, ctx.name, X,
+        intercept=training.intercept, accepted=training.accept_gradient_leak,
+    )  # fmt: skip
     stored = training.checkpoints.epochs()
     await ctx.send(active, Hello(Public(stored), Public(block.rank)), scope=SCOPE)
     start = await ctx.receive(Start, from_=active, scope=SCOPE)
     ranks = start.ranks.value
     own = dict(zip(ctx.roster.data_parties, ranks, strict=False)).get(ctx.name)
-    if len(ranks) != len(ctx.roster.data_parties) or own != block.rank or min(ranks) < 0:
+    if (
+        len(ranks) != len(ctx.roster.data_parties)
+        or own != block.rank
+        or not all(0 <= rank <= len(X) for rank in ranks)
+    ):
         raise ProtocolError(f"{active} says that the tables have ranks {ranks}")
     return await _train(ctx, training, block, block.columns, ranks, start.after.value)
 
@@ -130,6 +135,9 @@ async def active(ctx: Context, training: SealedTraining, X: Vector, label: Vecto
     block = await ctx.compute("compute", Block.fit, X, training)
     hellos = await ctx.gather(Hello, from_=passives, scope=SCOPE)
     step = common_step(ctx, checkpoints, [hello.steps.value for hello in hellos.values()])
+    for name in passives:
+        if not 1 <= (rank := hellos[name].rank.value) <= len(X):
+            raise ProtocolError(f"{name} sent {rank} as the rank of its columns, of {len(X)} rows")
     ranks = [block.rank, *(hellos[name].rank.value for name in passives)]
     await ctx.broadcast(passives, Start(Public(step), Public(ranks)), scope=SCOPE)
     table = np.column_stack([block.columns, label])
@@ -145,6 +153,11 @@ async def _train(
     layout = Layout(ctx.roster, dict(zip(ctx.roster.data_parties, ranks, strict=True)))
     shapes = [*layout.shapes(ctx.name, len(table)), quadratic.shape(layout.weights)]
     holder, evaluators = await _exchange_keys(ctx, training.scheme(shapes))
+    if layout.openings(ctx.name) > holder.openings_left:
+        raise SecurityError(
+            f"{ctx.name} would hand {layout.openings(ctx.name)} decrypted shares to another party, "
+            f"and a key may open {holder.openings_left}; use fewer columns"
+        )
     checkpoints.rewind(step)
     if step:
         basis, moments = _restored(ctx.name, checkpoints.load(step), layout)

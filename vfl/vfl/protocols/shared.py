@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from vfl.errors import DataError, ProtocolError
+from vfl.errors import DataError, ProtocolError, SecurityError
 from vfl.messages import Disclosed, Public
 from vfl.models.nesterov import UNIT, Advance, Retreat, Stop
 from vfl.models.whitening import OwnBlock, Whitening
@@ -77,6 +77,11 @@ class SharedTraining:
     intercept: bool = True
     rounds: int | None = None  # at most, in one fit; without, what the budget allows
     patience: int | None = None
+    held_back: float = 0.0  # share of the rows, the last, that only say when to stop
+
+    def kept(self, rows: int) -> int:
+        """How many of the rows train."""
+        return rows - max(1, round(rows * self.held_back)) if self.held_back else rows
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,10 @@ async def passive(
             f"{active} trains on {offer.rows.value} rows with {outputs} outputs; "
             f"{ctx.name} has {len(X)} rows"
         )
+    await ctx.compute(
+        "compute", check_coefficient_leak, ctx.name, X[: training.kept(len(X))],
+        intercept=training.intercept, accepted=training.accept_gradient_leak,
+    )  # fmt: skip
     blocks = len(ctx.roster.passives) + 1
     curvature = offer.curvature.value
     if not 0 < curvature < math.inf:
@@ -117,9 +126,6 @@ async def passive(
             f"{ctx.name}: none of its columns varies over the training rows, so there is nothing "
             "to learn from them; leave this party out, or check its file"
         )
-    leverages = await ctx.compute("compute", whitening.leverage)
-    accepted = training.accept_gradient_leak
-    check_coefficient_leak(ctx.name, leverages, len(whitening.basis), accepted=accepted)
     block = await ctx.compute("compute", PassiveBlock, ctx, whitening, outputs)
     await ctx.send(active, Hello(Public(checkpoints.epochs()), Public(rank)), scope=SCOPE)
     start = await ctx.receive(Start, from_=active, scope=SCOPE)
@@ -203,6 +209,11 @@ async def active(
     shapes = [shape for rank in ranks for shape in ((rows, rank), (rank, rows + rank))]
     holder = await ctx.compute("encrypt", training.scheme(shapes).share_holder)
     know_key(ctx, holder.evaluator.info)
+    if sum(ranks) * outputs > holder.openings_left:
+        raise SecurityError(
+            f"{ctx.name}: the passive parties have {sum(ranks) * outputs} weights, and a key may "
+            f"open {holder.openings_left}; use fewer columns"
+        )
     key = np.frombuffer(holder.public_key, dtype=np.uint8)
     start = Start(Public(step), Public(rounds), Public(len(tasks)), Public(is_warm), Public(ranks))
     await ctx.broadcast(passives, start, scope=SCOPE)
