@@ -227,7 +227,7 @@ def as_array(key: bytes) -> Public:
 def test_a_public_key_that_is_none_is_refused(tampered, crypto, key):
     crypto = vfl.CryptoSpec("paillier", 2048) if crypto == "paillier" else crypto
     with pytest.raises(ProtocolError):
-        tampered("bank", "shared.start", lambda m: dataclasses.replace(m, key=as_array(key)),
+        tampered("bank", "shared.key", lambda m: dataclasses.replace(m, key=as_array(key)),
                  crypto=crypto, passives=1)  # fmt: skip
 
 
