@@ -19,7 +19,7 @@ import numpy as np
 from vfl_crypto.errors import EncodingOverflowError, KeyMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -28,6 +28,7 @@ MAX_BITS: Final = 128
 _LIMB: Final = 32
 _FACTOR: Final = 30
 _MANTISSA: Final = 53
+_CHECKED: Final = 1 << 16  # entries of a matrix at a time, so that temporaries stay in a cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,12 +193,14 @@ class Words:
 class IntegerMatrix:
     """A plain matrix P (rows, inner) of integers below 2^(bits - 1) in magnitude, with an identity.
 
-    Held as float64, in which they are exact. A cipher may keep what it derives from it for as long
-    as it lives. Raises `EncodingOverflowError` for an entry outside the range, or that is none.
+    Held as float64, in which they are exact. A float64 array is taken over, not copied: nobody may
+    write to it, or to what it is a view of, any more. A cipher may keep what it derives from the
+    matrix for as long as it lives. Raises `EncodingOverflowError` for an entry outside the range,
+    or that is none.
     """
 
     def __init__(self, values: NDArray[np.float64], bits: int) -> None:
-        self.values = np.array(values, dtype=np.float64)
+        self.values = np.asarray(values, dtype=np.float64).view()
         self.values.flags.writeable = False
         self.bits = bits
         rows, inner = self.values.shape
@@ -205,10 +208,11 @@ class IntegerMatrix:
         most = 2.0 ** (bits - 1)
         if not 1 <= bits <= _MANTISSA - 8 or not rows or not inner:
             raise EncodingOverflowError(f"no matrix of {bits} bits and shape {self.shape}")
-        if not -most < self.values.min() <= self.values.max() < most:
-            raise EncodingOverflowError(f"an entry of the matrix is not within +-2^{bits - 1}")
-        if (self.values != np.rint(self.values)).any():
-            raise EncodingOverflowError("an entry of the matrix is not an integer")
+        for part in _parts(self.values):
+            if not -most < part.min() <= part.max() < most:
+                raise EncodingOverflowError(f"an entry of the matrix is not within +-2^{bits - 1}")
+            if (part != np.rint(part)).any():
+                raise EncodingOverflowError("an entry of the matrix is not an integer")
 
     def __matmul__(self, words: Words) -> Words:
         """P w modulo 2^bits of w (inner,): (rows,). Exact: in pieces that a float64 sum holds."""
@@ -225,6 +229,14 @@ class IntegerMatrix:
         for k in range(count - 1, -1, -1):
             total = total.times(1 << piece) + Words.of(sums[:, k], words.bits)
         return total
+
+
+def _parts(matrix: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """All entries, some rows or columns at a time, as they lie in memory."""
+    lines = matrix.T if matrix.strides[0] < matrix.strides[1] else matrix
+    step = max(1, _CHECKED // lines.shape[1])
+    for start in range(0, len(lines), step):
+        yield lines[start : start + step]
 
 
 def limbs_of(bits: int) -> int:

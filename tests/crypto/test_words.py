@@ -117,3 +117,25 @@ def test_what_does_not_fit_is_refused():
         IntegerMatrix(np.full((1, 1), 0.5), 4)
     with pytest.raises(EncodingOverflowError, match="not within"):
         IntegerMatrix(np.full((1, 1), np.nan), 4)
+
+
+@pytest.mark.parametrize("entry", [(0, 0), (411, 307), (699, 399)])
+@pytest.mark.parametrize("value", [0.5, 2.0**20, np.nan])
+@pytest.mark.parametrize("layout", ["rows", "columns", "part of a wider one"])
+def test_every_entry_is_looked_at_as_it_lies_in_memory(entry, value, layout):
+    wide = np.zeros((400, 1000))
+    values = {"rows": wide.T[:700].copy(), "columns": np.zeros((400, 700)).T}.get(
+        layout, wide[:, 300:].T
+    )
+    matrix = IntegerMatrix(values, 12)
+    assert np.shares_memory(matrix.values, values) and not matrix.values.flags.writeable
+    values[entry] = value
+    with pytest.raises(EncodingOverflowError):
+        IntegerMatrix(values, 12)
+
+
+def test_a_transposed_part_of_a_matrix_multiplies_as_its_copy():
+    wide = np.random.default_rng(5).integers(-999, 999, (40, 100)).astype(float)
+    words = Words.uniform(40, 96)
+    part = IntegerMatrix(wide[:, :70].T, 12) @ words
+    assert part.to_list() == (IntegerMatrix(wide[:, :70].T.copy(), 12) @ words).to_list()

@@ -61,13 +61,17 @@ class PassiveBlock:
     def __init__(self, ctx: Context, whitening: Whitening, outputs: int) -> None:
         self._ctx = ctx
         self._outputs = outputs
-        forward = np.ldexp(whitening.columns, MATRIX_FRACTION)
-        np.rint(forward, out=forward)
-        ridge = np.diag(np.rint(np.ldexp(whitening.ridge, GRADIENT_FRACTION - WEIGHT_FRACTION)))
+        rows, rank = whitening.columns.shape
+        backward = np.zeros((rank, rows + rank))  # the columns, once in memory, beside the ridge
+        columns, ridge = backward[:, :rows], backward[:, rows:]
+        np.ldexp(whitening.columns.T, MATRIX_FRACTION, out=columns)
+        np.rint(columns, out=columns)
+        scaled = np.ldexp(whitening.ridge, GRADIENT_FRACTION - WEIGHT_FRACTION)
+        np.fill_diagonal(ridge, np.rint(scaled))
         try:
-            self._forward = IntegerMatrix(forward, MATRIX_BITS)
+            self._forward = IntegerMatrix(columns.T, MATRIX_BITS)
             self._ridge = IntegerMatrix(ridge, MATRIX_BITS)
-            self._backward = IntegerMatrix(np.hstack([forward.T, ridge]), MATRIX_BITS)
+            self._backward = IntegerMatrix(backward, MATRIX_BITS)
         except EncodingOverflowError as error:
             raise DataError(
                 f"{ctx.name}: a row is so far from all others that its columns, made independent, "
