@@ -216,7 +216,7 @@ class IntegerMatrix:
 
     def __matmul__(self, words: Words) -> Words:
         """P w modulo 2^bits of w (inner,): (rows,). Exact: in pieces that a float64 sum holds."""
-        rows, inner = self.shape
+        inner = self.shape[1]
         if len(words) != inner:
             raise KeyMismatchError(f"a matrix of shape {self.shape} times {len(words)} integers")
         piece = min(_FACTOR, _MANTISSA - self.bits - (inner - 1).bit_length())
@@ -225,8 +225,8 @@ class IntegerMatrix:
         count = -(-words.bits // piece)
         pieces = np.stack([_bits(words.limbs, piece * k, piece) for k in range(count)], axis=1)
         sums = (self.values @ pieces).astype(np.int64)
-        total = Words.zeros(rows, words.bits)
-        for k in range(count - 1, -1, -1):
+        total = Words.of(sums[:, -1], words.bits)
+        for k in range(count - 2, -1, -1):
             total = total.times(1 << piece) + Words.of(sums[:, k], words.bits)
         return total
 
