@@ -20,7 +20,8 @@ from vfl.program import DECLARATIONS, DECLARED
 COORDINATED = [(1, "logistic", "arbiter"), (2, "linear", "arbiter"), (3, "logistic", "arbiter")]
 SHARED = [(1, "logistic", "shared"), (2, "logistic", "shared")]
 SEALED = [(1, "linear", "sealed"), (3, "linear", "sealed")]
-SHAPES = [*COORDINATED, *SHARED, *SEALED]  # passive parties, model, level
+OPEN = [(1, "logistic", "open"), (2, "linear", "open")]
+SHAPES = [*COORDINATED, *SHARED, *SEALED, *OPEN]  # passive parties, model, level
 
 
 @pytest.fixture(scope="module")

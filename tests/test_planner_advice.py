@@ -132,9 +132,9 @@ def test_without_a_ridge_more_columns_than_rows_are_said_to_have_no_answer():
 
 
 def test_more_weights_than_a_key_may_open_are_refused_before_they_are_trained():
-    rows, columns = 900, 300
+    rows, columns = 900, 800
     ids = np.arange(rows)
-    data = {"id": ids, "y": ids % 100} | {f"c{k}": ids for k in range(columns)}
+    data = {"id": ids, "y": ids % 600} | {f"c{k}": ids for k in range(columns)}
     parties = [
         PartySpec("a", data=data, label="y", columns=[]),
         PartySpec("b", data=data, columns=[f"c{k}" for k in range(columns)]),
@@ -146,7 +146,7 @@ def test_more_weights_than_a_key_may_open_are_refused_before_they_are_trained():
         )
     )  # fmt: skip
     assert about(made)["openings"].refused
-    assert "30,000 weights" in about(made)["openings"].text
+    assert "431,400 weights" in about(made)["openings"].text
 
 
 def test_a_passive_table_without_a_column_is_named():

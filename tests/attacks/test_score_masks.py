@@ -147,10 +147,12 @@ def test_a_passive_party_refuses_a_sum_over_anything_but_all(session, monkeypatc
 def carries(bits: int) -> tuple[np.ndarray, np.ndarray]:
     """(what a sum modulo 2^32 says of its top four bits, who really wrapped) of three parties.
 
-    Shares are below 2^28; masked ones are cut to `bits` before they are sent.
+    Shares are below 2^28, their sum modulo 2^28 is always the same; masked ones are cut to `bits`
+    before they are sent.
     """
     rng = np.random.default_rng(12)
     shares = rng.integers(0, 1 << 28, (3, 20_000), dtype=np.uint64)
+    shares[2] = (np.uint64(12345) - shares[0] - shares[1]) % np.uint64(1 << 28)
     maskers = [PairwiseMasker(f"p{k}") for k in range(3)]
     for masker in maskers:
         masker.agree({m._name: m.public_key for m in maskers if m is not masker})

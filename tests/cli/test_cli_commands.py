@@ -51,7 +51,8 @@ def test_run_tells_what_it_reached_and_what_crossed_in_100_columns(vfl, job_file
         assert said in done.stdout
     assert (
         "imaging and laboratory must trust clinic with the sum of their scores for each training "
-        "row and epoch: 2 numbers a row, at most half as many as there are columns"
+        "row and epoch: 2 numbers a row. As many as there are columns would give these away; half "
+        "as many is the limit."
     ) in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert "masking own ids 560/560" in done.stderr and "held out" not in done.stderr

@@ -91,12 +91,9 @@ class PublicKey:
         return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
 
     def to_bytes(self) -> bytes:
-        """MessagePack with big-endian integers of minimal length."""
-        return msgspec.msgpack.encode(
-            _Wire(
-                "paillier-public-1", _bytes(self.n), None if self.h_s is None else _bytes(self.h_s)
-            )
-        )
+        """MessagePack with big-endian integers, h_s as long as n^2."""
+        h_s = None if self.h_s is None else self.h_s.to_bytes(2 * len(_bytes(self.n)), "big")
+        return msgspec.msgpack.encode(_Wire("paillier-public-1", _bytes(self.n), h_s))
 
     @staticmethod
     def from_bytes(data: bytes) -> PublicKey:

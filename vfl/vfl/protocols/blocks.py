@@ -51,8 +51,8 @@ OPENED_FRACTION: Final = 16
 _DROPPED: Final = WEIGHT_FRACTION + MATRIX_FRACTION - OPENED_FRACTION
 _OPENED_BITS: Final = SCORE_BITS - _DROPPED
 _OPENED_MASK: Final = (1 << _OPENED_BITS) - 1
-_SPARE: Final = 16
-HANDED_BITS: Final = WEIGHT_BITS - _SPARE  # of the modulus of shares that are handed over
+SPARE_BITS: Final = 16
+HANDED_BITS: Final = WEIGHT_BITS - SPARE_BITS  # of the modulus of shares that are handed over
 
 
 class PassiveBlock:
@@ -186,7 +186,7 @@ def handed(v: Words, holder: ShareHolder) -> NDArray[np.uint32]:
     lost its 20 lowest bits or more in each step, rounded down (`iterate`), so the carries of all
     rounds tell less about the key than 12 dropped bits would in up to 256 rounds.
     """
-    opened = holder.open_share(v.times(1 << _SPARE), _SPARE).shifted(_SPARE)
+    opened = holder.open_share(v.times(1 << SPARE_BITS), SPARE_BITS).shifted(SPARE_BITS)
     return opened.modulo(HANDED_BITS).limbs
 
 
