@@ -67,9 +67,9 @@ MISTAKES = [
     (_mock_on_ray, 2, "mock protects nothing and runs in one process only"),
     (_weak_key, 5, "1024"),
     (_small_batches, 2, "from which labels can be solved"),
-    (_batches_on_shares, 2, "model.batch_size is for security: arbiter"),
+    (_batches_on_shares, 2, "model.batch_size is for security: open and arbiter"),
     (_approximate_shares, 2, "ckks is approximate and cannot be split into shares"),
-    (_too_many_rounds, 5, "Lower model.epochs, bring more columns, or set accept_score_leak"),
+    (_too_many_rounds, 5, "lower model.epochs, bring more columns, or set accept_score_leak"),
 ]
 
 

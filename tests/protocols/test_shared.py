@@ -302,7 +302,7 @@ def test_half_of_the_columns_is_the_limit(tmp_path, wide, rounds, passes):
     if passes:
         assert opened(trained(tmp_path, job)) == 20
         return
-    with pytest.raises(SecurityError, match=r"Lower model\.epochs, bring more columns"):
+    with pytest.raises(SecurityError, match=r"lower model\.epochs, bring more columns"):
         vfl.run_job(job, folder=tmp_path / "run")
     assert not opened_ciphertexts(tmp_path / "run")
 

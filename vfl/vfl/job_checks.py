@@ -22,6 +22,7 @@ from vfl.spec import (
 )
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+MAX_FOLDS = 100
 FILES = ("job.json", "result.json", "report.html")  # beside the parties' folders
 
 
@@ -80,7 +81,7 @@ def _parties(job: JobSpec) -> list[str]:
 
 def _model(job: JobSpec) -> list[str]:
     model, early = job.model, job.model.early_stopping
-    rate = model.learning_rate
+    rate, by_class = model.learning_rate, getattr(model, "class_weight", None)
     return _failed(
         {
             "model.epochs must be at least 1": model.epochs is None or model.epochs >= 1,
@@ -91,6 +92,10 @@ def _model(job: JobSpec) -> list[str]:
             or model.batch_size >= 1,
             "model.early_stopping.fraction must lie in (0, 0.5]": early is None
             or 0 < early.fraction <= 0.5,
+            "model.class_weight must be at least 0 for each class, and above 0 for one": (
+                not isinstance(by_class, dict)
+                or (min(by_class.values(), default=0.0) >= 0 and any(by_class.values()))
+            ),
             "model.early_stopping.patience must be at least 1": early is None
             or early.patience >= 1,
         }
@@ -106,7 +111,8 @@ def _rest(job: JobSpec) -> list[str]:
             ),
             "seed must lie between -2^63 and 2^63": abs(job.seed) < 1 << 63,
             "min_overlap must be at least 1": job.min_overlap >= 1,
-            "folds must be at least 2": job.folds is None or job.folds >= 2,
+            f"folds must lie between 2 and {MAX_FOLDS}": job.folds is None
+            or 2 <= job.folds <= MAX_FOLDS,
             "crypto: mock protects nothing and runs in one process only: "
             "set transport: inprocess": (
                 job.asked.scheme != "mock" or job.transport == "inprocess"
@@ -158,7 +164,7 @@ def _without_arbiter(job: JobSpec) -> list[str]:
         "reshuffle": model.reshuffle,
     }
     found = [
-        f"model.{key} is for security: arbiter; under {level} every epoch is one step of "
+        f"model.{key} is for security: open and arbiter; under {level} every epoch is one step of "
         "fixed_hessian over all rows: remove it"
         for key, given in descent.items()
         if given

@@ -96,7 +96,7 @@ class EarlyStopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: int = 3  # epochs without a better likelihood
 
 
-ClassWeight = Literal["balanced"] | dict[str, float]
+ClassWeight = Literal["balanced"] | dict[str | int, float]  # by class as the file has it
 
 
 class LogisticRegression(_Generalised, frozen=True, tag="logistic_regression", tag_field="type"):
@@ -240,6 +240,12 @@ def check_job(job: JobSpec, where: str = "job") -> JobSpec:
     """
     from vfl.job_checks import problems
 
+    by_class = getattr(job.model, "class_weight", None)
+    if isinstance(by_class, dict):  # YAML reads 0 and 1 as numbers, JSON as names
+        named = {str(name): value for name, value in by_class.items()}
+        job = msgspec.structs.replace(
+            job, model=msgspec.structs.replace(job.model, class_weight=named)
+        )
     for problem in problems(job):
         raise JobError(f"{where}: {problem}")
     if job.security == "arbiter" and job.roster.arbiter is None:
@@ -257,6 +263,8 @@ def _explain(text: str) -> str:
             ScheduleSpec,
         )  # fmt: skip
         known = sorted({field for struct in structs for field in struct.__struct_fields__})
+        if match[1] in known:
+            return f"{text}; this section has no such key: it belongs to another, or another type"
         near = difflib.get_close_matches(match[1], known, n=1)
         text += f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
     elif "enum" in text:

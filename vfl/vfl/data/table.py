@@ -177,7 +177,10 @@ def read_table(
         y, found = _categories(raw, label)
         _refuse_missing(raw, "label", label, y)
     elif label is not None:
-        text = "a label must be a number: code two classes as 0 and 1"
+        text = (
+            "a label must be a number: code two classes as 0 and 1, or use model: "
+            "multinomial_regression, which takes words"
+        )
         y = _numeric(raw, label, text=text, infinite="correct or remove those rows")
         _refuse_missing(raw, "label", label, y)
     if weight is not None:

@@ -101,8 +101,8 @@ class Response:
             return normalised(weight * balanced(place))
         if unknown := sorted(set(by_class) - set(names)):
             raise DataError(
-                f"{table.party}: class_weight names {unknown[0]!r}; the classes of label "
-                f"'{table.label_name}' are {', '.join(names)}"
+                f"{table.party}: model.class_weight names {unknown[0]!r}; the classes of label "
+                f"'{table.label_name}' are {', '.join(names)}: use these"
             )
         return normalised(weight * np.array([by_class.get(name, 1.0) for name in names])[place])
 

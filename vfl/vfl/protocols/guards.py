@@ -145,10 +145,18 @@ class ScoreBudget:
         """
         opened = self.opened + (fits * rounds + warm) * vectors
         if not self.accepted and 2 * opened > columns:
+            ways = [
+                *(["lower model.epochs"] if rounds > 1 else []),
+                *(["use fewer folds"] if fits > 1 else []),
+                *(["leave warm_start out"] if self.opened else []),
+                *(["use a label of fewer classes"] if vectors > 1 else []),
+                "bring more columns", "or set accept_score_leak: true",
+            ]  # fmt: skip
             raise SecurityError(
-                f"{party}: {rounds} rounds of {fits} fits open {opened} scores of each training "
-                f"row (earlier runs included), and the passive parties together have {columns} "
-                "independent columns; at half as many scores these begin to show. Lower "
-                "model.epochs, bring more columns, or set accept_score_leak: true"
+                f"{party}: this job would open {opened} scores of each training row (rounds: "
+                f"{rounds}, fits: {fits}, scores a round: {vectors}, in earlier runs: "
+                f"{self.opened}), and the passive parties together have {columns} independent "
+                "columns; with more than half as many scores these begin to show: "
+                + ", ".join(ways)
             )
         return opened
