@@ -22,13 +22,13 @@ from glm import (
     training_rows,
     weights_of,
 )
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 from sklearn.metrics import log_loss, roc_auc_score
 
 import vfl
-from vfl.errors import JobError, SecurityError
+from vfl.errors import DataError, JobError, SecurityError
 from vfl.spec import EarlyStopping
 
 # Whitened columns are rounded to 2^-16 and weights to 2^-24: 5e-5 at most were seen with a ridge.
@@ -383,6 +383,11 @@ def test_small_jobs_of_any_shape_run_and_tell_nothing_undeclared(tmp_path_factor
     folds = data.draw(st.sampled_from([None, 2]))
     fraction = data.draw(st.sampled_from([0.0, 0.2]))
     job = job_of(tables, model, folds=folds, test_fraction=fraction, accept_gradient_leak=True)
-    run = trained(tmp_path_factory.mktemp("job"), job)
+    try:
+        run = trained(tmp_path_factory.mktemp("job"), job)
+    except DataError as error:  # few rows may have a class that a fold or the split leaves out
+        if "among the training rows" not in str(error):
+            raise
+        reject()
     assert all(np.isfinite(w).all() for w in weights_of(run.folder, tables))
     assert all(np.isfinite(value) for value in run.metrics.values())
