@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vfl.ledger import Ledger
     from vfl.messages import Array
     from vfl.transport.base import Transport
+    from vfl_crypto.linear import SchemeInfo
     from vfl_scheduler import Decision, Policy
 
 M = TypeVar("M", bound=Message)
@@ -158,6 +159,10 @@ class Context:
     async def broadcast(self, to: Iterable[str], message: Message, *, scope: str) -> None:
         """The same message to several parties."""
         await asyncio.gather(*(self.send(name, message, scope=scope) for name in to))
+
+    def know_key(self, info: SchemeInfo) -> None:
+        """The ledger names a key's parameters beside what is encrypted under it."""
+        self.ledger.know_key(info.key_id, info.parameters, info.security_bits)
 
     # receiving
 

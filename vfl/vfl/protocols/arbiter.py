@@ -35,7 +35,7 @@ from vfl.protocols.arbiter_messages import (
     Step,
 )
 from vfl.protocols.guards import OPENED_BITS
-from vfl.protocols.training import DataSide, Fitted, Training, know_key
+from vfl.protocols.training import DataSide, Fitted, Training
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -183,7 +183,7 @@ async def arbiter(ctx: Context, training: Training) -> Fitted:
 async def _new_key(ctx: Context, training: Training, scope: str) -> KeyHolder:
     """A new key, its public part with everybody."""
     holder = await ctx.compute("encrypt", training.scheme.generate)
-    know_key(ctx, holder.encryptor)
+    ctx.know_key(holder.encryptor.info)
     key = np.frombuffer(holder.public_key, dtype=np.uint8)
     await ctx.broadcast(ctx.roster.data_parties, PublicKey(Public(key)), scope=scope)
     return holder

@@ -9,7 +9,6 @@ import numpy as np
 from vfl.errors import SecurityError
 from vfl.messages import Disclosed, Public
 from vfl.protocols.open_messages import STOP, Epoch, PublicKey, Ready
-from vfl.protocols.shared import know_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +53,7 @@ class Keys:
                     f"this cipher {holder.openings_left}; use fewer, larger batches "
                     "(model.batch_size)"
                 )
-            know_key(ctx, holder.evaluator.info)
+            ctx.know_key(holder.evaluator.info)
             key = np.frombuffer(holder.public_key, dtype=np.uint8)
             await ctx.broadcast(passives, PublicKey(Public(key)), scope=at)
             await ctx.gather(Ready, from_=passives, scope=at)
@@ -66,6 +65,6 @@ async def receive_key(ctx: Context, scheme: Factory, at: str) -> ShareEvaluator:
     message = await ctx.receive(PublicKey, from_=ctx.roster.active, scope=at)
     read = scheme([]).evaluator
     evaluator = await ctx.compute("encrypt", read, message.key.value.tobytes())
-    know_key(ctx, evaluator.info)
+    ctx.know_key(evaluator.info)
     await ctx.send(ctx.roster.active, Ready(Public(1)), scope=at)
     return evaluator

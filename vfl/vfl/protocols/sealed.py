@@ -37,7 +37,7 @@ from vfl.protocols.iterate import WEIGHT_FRACTION
 from vfl.protocols.moments import MOMENT_BITS, Layout, Sharing, table_of
 from vfl.protocols.quadratic import Quadratic, Trail
 from vfl.protocols.sealed_messages import OWN, Coefficients, Hello, Key, Offer, Ready, Round, Start
-from vfl.protocols.shared import common_step, know_key
+from vfl.protocols.shared import common_step
 from vfl_crypto.words import Words
 
 if TYPE_CHECKING:
@@ -198,14 +198,14 @@ async def _exchange_keys(
     """A new key of one's own, and everybody else's public one."""
     others = [name for name in ctx.roster.data_parties if name != ctx.name]
     holder = await ctx.compute("encrypt", scheme.share_holder)
-    know_key(ctx, holder.evaluator.info)
+    ctx.know_key(holder.evaluator.info)
     key = Key(Public(np.frombuffer(holder.public_key, dtype=np.uint8)))
     await ctx.broadcast(others, key, scope=SCOPE)
     evaluators = {}
     for name, message in (await ctx.gather(Key, from_=others, scope=SCOPE)).items():
         public = message.key.value.tobytes()
         evaluators[name] = await ctx.compute("encrypt", scheme.evaluator, public)
-        know_key(ctx, evaluators[name].info)
+        ctx.know_key(evaluators[name].info)
     await ctx.broadcast(others, Ready(Public(len(others))), scope=SCOPE)
     await ctx.gather(Ready, from_=others, scope=SCOPE)
     return holder, evaluators

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from vfl.context import Context
     from vfl.models.families import Family
     from vfl.protocols.guards import ScoreBudget
-    from vfl_crypto.linear import SchemeInfo
     from vfl_crypto.sharing import SharingScheme
 
     Vector = NDArray[np.float64]
@@ -138,7 +137,7 @@ async def passive(
     message = await ctx.receive(PublicKey, from_=active, scope=SCOPE)
     public = message.key.value.tobytes()
     evaluator = await ctx.compute("encrypt", training.scheme([]).evaluator, public)
-    know_key(ctx, evaluator.info)
+    ctx.know_key(evaluator.info)
     masker = await agree(ctx, SCOPE)
     await ctx.send(active, Ready(Public(1)), scope=SCOPE)
     zero = Iterate.zero(rank * outputs)
@@ -208,7 +207,7 @@ async def active(
     opened = budget.check(ctx.name, *sizes, rounds, is_warm)
     shapes = [shape for rank in ranks for shape in ((rows, rank), (rank, rows + rank))]
     holder = await ctx.compute("encrypt", training.scheme(shapes).share_holder)
-    know_key(ctx, holder.evaluator.info)
+    ctx.know_key(holder.evaluator.info)
     if sum(ranks) * outputs > holder.openings_left:
         raise SecurityError(
             f"{ctx.name}: the passive parties have {sum(ranks) * outputs} weights, and a key may "
@@ -265,11 +264,6 @@ async def active(
     weights = path.point.own.v
     intercept = weights[width] if training.intercept else np.zeros(outputs)
     return Trained(weights[:width], path.round, opened, intercept, tuple(done))
-
-
-def know_key(ctx: Context, info: SchemeInfo) -> None:
-    """The ledger names a key's parameters beside what is encrypted under it."""
-    ctx.ledger.know_key(info.key_id, info.parameters, info.security_bits)
 
 
 def common_step(ctx: Context, checkpoints: Checkpoints, theirs: Iterable[list[int]]) -> int:

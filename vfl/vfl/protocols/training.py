@@ -93,7 +93,7 @@ class DataSide:
         message = await self._ctx.receive(PublicKey, from_=self._ctx.roster.arbiter, scope=scope)
         read = self._training.scheme.encryptor
         self.encryptor = await self._ctx.compute("encrypt", read, message.key.value.tobytes())
-        know_key(self._ctx, self.encryptor)
+        self._ctx.know_key(self.encryptor.info)
 
     def resume(self, start: Start) -> int:
         if start.batch_rows.value != self.batch_rows:
@@ -166,8 +166,3 @@ class DataSide:
 
     def fitted(self, epoch: int) -> Fitted:
         return Fitted(self._theta, epoch, self._converged, tuple(self._changes))
-
-
-def know_key(ctx: Context, encryptor: Encryptor) -> None:
-    info = encryptor.info
-    ctx.ledger.know_key(info.key_id, info.parameters, info.security_bits)
