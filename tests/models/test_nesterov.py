@@ -109,17 +109,33 @@ def test_rounds_are_steps():
     assert fed(Controller(0, 0.0), [4.0]) == [Stop(converged=False)]
 
 
+def rolling(controller, last, probes=12):
+    """Until momentum 3/4 is reached."""
+    assert fed(controller, [last - i for i in range(probes)])[-1].momentum >= 0.75
+    return last - probes
+
+
 def test_two_small_movements_in_a_row_end_it():
     controller = Controller(50, 1e-3)
-    moves = [controller.decide(1.0, DOWN, m) for m in (0.0, 9e-4, 1.1e-3, 9e-4, 9e-4)]
-    assert [type(m) for m in moves] == [Advance] * 4 + [Stop]
+    last = rolling(controller, 20.0)
+    moves = [controller.decide(last, DOWN, m) for m in (9e-4, 1.1e-3, 9e-4, 9e-4)]
+    assert [type(m) for m in moves] == [Advance] * 3 + [Stop]
     assert moves[-1].converged
+
+
+def test_after_a_restart_small_movements_are_those_that_momentum_keeps_small():
+    controller = Controller(50, 1e-3)
+    last = rolling(controller, 20.0)
+    assert controller.decide(last + 2, DOWN, MOVED, turn=1.0) == Advance(1.0, 0.0)
+    moves = [controller.decide(last, DOWN, m) for m in (2.6e-4, 3.4e-4, 2.4e-4, 4.9e-4)]
+    assert [type(m) for m in moves] == [Advance] * 3 + [Stop]
 
 
 def test_movements_of_short_steps_count_by_the_full_step():
     controller = Controller(50, 1e-3, damped=True)
-    fed(controller, [3.0, math.inf])  # half steps from here
-    moves = [controller.decide(2.0, DOWN, m) for m in (6e-4, 6e-4, 6e-4, 4e-4, 4e-4)]
+    fed(controller, [21.0, math.inf])  # half steps from here
+    last = rolling(controller, 20.0)
+    moves = [controller.decide(last, DOWN, m) for m in (6e-4, 6e-4, 6e-4, 4e-4, 4e-4)]
     assert [type(m) for m in moves] == [Advance] * 4 + [Stop]
 
 

@@ -74,9 +74,11 @@ class Controller:
     """One decision a probe, the first at the start itself.
 
     rounds     steps at most; where the last one was too long, a way back to its start on top
-    tolerance  root mean square change of the scores by a step of length one, in their own unit
-               (log-odds, standard deviations of the label, logarithms of counts); two smaller
-               changes in a row end the training as converged
+    tolerance  root mean square change of the scores by a step of length one and a momentum of
+               3/4, in their own unit (log-odds, standard deviations of the label, logarithms of
+               counts); two smaller changes in a row end the training as converged. Right after a
+               restart steps are short because momentum is gone, not because the end is near: in
+               a flat direction they grow as 1 / (1 - momentum), and are judged by what they will be
     damped     the family's curvature has no bound
     patience   probes in a row without a better validation loss, which also end it as converged.
                The last probe is kept and not the best: its shares are overwritten by then, so
@@ -124,11 +126,11 @@ class Controller:
             return Stop(converged=False)
         if self._last is not None and loss > self._last and turn > 0:
             self._since = 0
-        momentum = min(round(UNIT * self._since / (self._since + 3)), UNIT - 1)
+        momentum = _momentum(self._since)
         self._since += 1
         self._last = loss
         self.count += 1
-        return Advance(self._step / UNIT, momentum / UNIT)
+        return Advance(self._step / UNIT, momentum)
 
     def _overshot(self, loss: float, slope: float) -> bool:
         if not math.isfinite(loss):
@@ -146,7 +148,8 @@ class Controller:
         return Retreat(self._step / UNIT)
 
     def _settled(self, movement: float) -> bool:
-        small = self._last is not None and movement < self.tolerance * self._step / UNIT
+        rolling = min(1.0, (1 - 0.75) / (1 - _momentum(max(self._since - 1, 0))))
+        small = self._last is not None and movement < self.tolerance * rolling * self._step / UNIT
         self._quiet = self._quiet + 1 if small else 0
         return self._quiet == 2
 
@@ -166,6 +169,11 @@ class Controller:
     def restore(self, state: dict[str, Any]) -> None:
         for name in _STATE:
             setattr(self, name, state[name])
+
+
+def _momentum(since: int) -> float:
+    """Of the step so many steps after a restart."""
+    return min(round(UNIT * since / (since + 3)), UNIT - 1) / UNIT
 
 
 _STATE = ("count", "_step", "_since", "_quiet", "_stale", "_last", "_best")
