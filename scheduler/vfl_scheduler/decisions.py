@@ -7,16 +7,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait for the next arrival, at most until `until_s` on the gather's clock."""
+    """Wait for the next event, at most until `until_s` on the gather's clock."""
 
     until_s: float
 
 
 @dataclass(frozen=True)
 class Proceed:
-    """Go on with the contributions of `arrived`."""
+    """Go on with the new contributions of `arrived` and the last known ones of `filled`.
+
+    Who is in neither contributes nothing to this round.
+    """
 
     arrived: frozenset[str]
+    filled: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Nobody delivered: go on with the last known contributions of all `filled`."""
+
+    filled: frozenset[str]
+
+
+@dataclass(frozen=True)
+class AskMore:
+    """Ask `parties` again, with the same bytes; then wait until `until_s`."""
+
+    parties: frozenset[str]
+    until_s: float
+
+
+@dataclass(frozen=True)
+class Drop:
+    """`parties` take no part any more; the round goes on without them."""
+
+    parties: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -26,4 +52,4 @@ class Abort:
     missing: frozenset[str]
 
 
-Decision = Wait | Proceed | Abort
+Decision = Wait | Proceed | Reuse | AskMore | Drop | Abort

@@ -1,4 +1,4 @@
-"""Dispatch, gather until a predicate holds, then proceed or give up: the one shape of every round.
+"""Dispatch, gather until a predicate holds, then proceed or ask for more: the shape of every round.
 
 A `Gather` is fed events with the time they happened at and answers each with its policy's decision.
 It owns no clock, socket or task, so a schedule can be replayed from a list of events.
@@ -7,23 +7,53 @@ It owns no clock, socket or task, so a schedule can be replayed from a list of e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from vfl_scheduler.latency import Latencies
 
+if TYPE_CHECKING:
     from vfl_scheduler.decisions import Decision
+    from vfl_scheduler.overdue import Deadline
+
+
+@dataclass
+class History:
+    """What earlier rounds showed.
+
+    latencies  from request to contribution, late ones included
+    rounds     that have ended
+    fresh      party -> rounds that used its new contribution
+    """
+
+    latencies: Latencies = field(default_factory=Latencies)
+    rounds: int = 0
+    fresh: dict[str, int] = field(default_factory=dict)
+
+
+def _nothing_held(_: str) -> int | None:
+    return None
 
 
 @dataclass
 class GatherState:
-    """What has happened in one round. Times in seconds on the caller's clock."""
+    """What has happened in one round. Times in seconds on the caller's clock.
+
+    asked  when each outstanding request was sent, the oldest first
+    lost   who was given up at the deadline of an earlier request
+    age    party -> passes since the contribution was made that could stand in for it; None
+           where there is none
+    """
 
     expected: frozenset[str]
     started_s: float
     now_s: float
+    asked: dict[str, float]
     arrived: dict[str, float] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
+    age: Callable[[str], int | None] = _nothing_held
+    history: History = field(default_factory=History)
 
     @property
     def missing(self) -> frozenset[str]:
@@ -31,7 +61,14 @@ class GatherState:
 
 
 class Policy(ABC):
-    """When to stop waiting. Stateless within a round: everything it may look at is in the state."""
+    """When to stop waiting. Stateless: everything it may look at is in the state."""
+
+    deadline: Deadline
+
+    @property
+    def fills(self) -> bool:
+        """Whether a round may go on without a new contribution of everybody."""
+        return True
 
     @abstractmethod
     def decide(self, state: GatherState) -> Decision:
@@ -41,9 +78,16 @@ class Policy(ABC):
 class Gather:
     """One round's gathering under a policy."""
 
-    def __init__(self, policy: Policy, expected: Iterable[str], now_s: float) -> None:
+    def __init__(self, policy: Policy, state: GatherState) -> None:
         self._policy = policy
-        self.state = GatherState(frozenset(expected), started_s=now_s, now_s=now_s)
+        self.state = state
+
+    @classmethod
+    def of(cls, policy: Policy, expected: Iterable[str], now_s: float) -> Gather:
+        """A round of its own, in which everybody is asked now."""
+        names = frozenset(expected)
+        asked = dict.fromkeys(sorted(names), now_s)
+        return cls(policy, GatherState(names, started_s=now_s, now_s=now_s, asked=asked))
 
     def start(self) -> Decision:
         return self._policy.decide(self.state)
@@ -54,9 +98,24 @@ class Gather:
             raise ValueError(f"{party} is not expected in this round")
         self.state.now_s = now_s
         self.state.arrived.setdefault(party, now_s)
+        self.state.asked.pop(party, None)
         return self._policy.decide(self.state)
 
     def tick(self, now_s: float) -> Decision:
-        """Time passed without an arrival."""
+        """Time passed, or what could stand in for the missing changed."""
         self.state.now_s = now_s
+        return self._policy.decide(self.state)
+
+    def ask(self, parties: Iterable[str], now_s: float) -> Decision:
+        """`parties` were asked again."""
+        for party in sorted(parties):
+            self.state.asked.pop(party, None)
+            self.state.asked[party] = now_s
+        return self.tick(now_s)
+
+    def drop(self, parties: frozenset[str]) -> Decision:
+        """`parties` take no part any more."""
+        self.state.expected -= parties
+        for party in parties:
+            self.state.asked.pop(party, None)
         return self._policy.decide(self.state)

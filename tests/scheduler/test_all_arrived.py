@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfl_scheduler import Abort, AllArrived, Gather, Proceed, Wait
+from vfl_scheduler import Abort, AllArrived, Deadline, Gather, Proceed, Wait
 
 NAMES = ("a", "b", "c", "d")
 
 
 def decisions(expected, events, *, begin=100.0, deadline_s=10.0):
     """The decision log of a round: events are (party or None for a tick, seconds since begin)."""
-    gather = Gather(AllArrived(deadline_s), expected, begin)
+    gather = Gather.of(AllArrived(Deadline(deadline_s)), expected, begin)
     log = [gather.start()]
     for party, at in events:
         log.append(gather.tick(begin + at) if party is None else gather.arrival(party, begin + at))
@@ -45,14 +45,14 @@ def test_an_early_contribution_does_not_move_the_deadline():
 def test_a_second_contribution_of_a_party_changes_nothing():
     log = decisions("ab", [("a", 1.0), ("a", 2.0), ("a", 3.0), ("b", 4.0)])
     assert log == [*[Wait(110.0)] * 4, Proceed(frozenset("ab"))]
-    gather = Gather(AllArrived(10.0), "ab", 0.0)
+    gather = Gather.of(AllArrived(Deadline(10.0)), "ab", 0.0)
     gather.arrival("a", 1.0)
     gather.arrival("a", 2.0)
     assert gather.state.arrived == {"a": 1.0}  # the first time counts
 
 
 def test_a_party_that_is_not_in_the_round_is_an_error_and_leaves_no_trace():
-    gather = Gather(AllArrived(10.0), "ab", 0.0)
+    gather = Gather.of(AllArrived(Deadline(10.0)), "ab", 0.0)
     with pytest.raises(ValueError, match="c is not expected"):
         gather.arrival("c", 1.0)
     assert gather.state.arrived == {} and gather.state.now_s == 0.0

@@ -22,7 +22,7 @@ import msgspec
 
 from vfl.errors import DeadlineError, ProtocolError, SecurityError
 from vfl.messages import Message, pack, unpack
-from vfl_scheduler import Abort, AllArrived, Gather, Proceed, Wait
+from vfl_scheduler import Abort, AllArrived, Deadline, Gather, Proceed, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vfl.messages import Array
     from vfl.transport.base import Transport
     from vfl_crypto.linear import SchemeInfo
-    from vfl_scheduler import Decision, Policy
+    from vfl_scheduler import Decision
 
 M = TypeVar("M", bound=Message)
 P = ParamSpec("P")
@@ -95,7 +95,6 @@ class Context:
         job: str,
         declared: Mapping[tuple[str, str, str], Mapping[str, str]],
         deadline_s: float = 300.0,
-        policy: Policy | None = None,
         on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
         self.name = name
@@ -109,7 +108,7 @@ class Context:
         )
         self._job = job
         self._declared = declared
-        self._policy = policy or AllArrived(deadline_s)
+        self._all = AllArrived(Deadline(deadline_s))
         self._transport = transport
         self._on_event = on_event
         self._mail = _Mailbox()
@@ -171,10 +170,10 @@ class Context:
         return (await self.gather(kind, from_=(from_,), scope=scope))[from_]
 
     async def gather(self, kind: type[M], *, from_: Iterable[str], scope: str) -> dict[str, M]:
-        """One message of this class from each sender, as the job's policy decides."""
+        """One message of this class from each sender. Raises `DeadlineError`, `ProtocolError`."""
         begin = time.monotonic()
         tasks = {asyncio.ensure_future(self._take(kind.kind, name, scope)): name for name in from_}
-        gather = Gather(self._policy, tasks.values(), begin)
+        gather = Gather.of(self._all, tasks.values(), begin)
         decision: Decision = gather.start()
         arrived: dict[str, M] = {}
         try:

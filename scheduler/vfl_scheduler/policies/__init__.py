@@ -1,1 +1,1 @@
-"""Policies, one a file."""
+"""When a round goes on without waiting for all; one policy a file."""

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vfl_scheduler.decisions import Abort, Decision, Proceed, Wait
+from vfl_scheduler.decisions import Decision, Proceed
+from vfl_scheduler.filling import filled
 from vfl_scheduler.gather import GatherState, Policy
+
+if TYPE_CHECKING:
+    from vfl_scheduler.overdue import Deadline
 
 
 @dataclass(frozen=True)
 class AllArrived(Policy):
-    """Proceed when all expected parties delivered; abort `deadline_s` after the start."""
+    """Proceed when all expected parties delivered, or were given up (`Deadline`)."""
 
-    deadline_s: float
+    deadline: Deadline
+
+    @property
+    def fills(self) -> bool:
+        return self.deadline.on_lost == "surrogate"
 
     def decide(self, state: GatherState) -> Decision:
-        if not state.missing:
+        missing = state.missing
+        if not missing:
             return Proceed(frozenset(state.arrived))
-        end_s = state.started_s + self.deadline_s
-        if state.now_s >= end_s:
-            return Abort(state.missing)
-        return Wait(until_s=end_s)
+        if all(self.deadline.excuses(state, party) for party in missing):
+            return filled(state, missing)
+        return self.deadline.wait(state)
