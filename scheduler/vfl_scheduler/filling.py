@@ -30,6 +30,8 @@ class Filling(Policy):
         missing = state.missing
         if not missing:
             return Proceed(frozenset(state.arrived))
+        if self.deadline.unexcused(state):
+            return self.deadline.wait(state)
         if not missing <= state.lost and not self.deadline.overdue(state):
             until_s = self.patience(state)
             if until_s > state.now_s:

@@ -35,14 +35,20 @@ class Deadline:
 
     def wait(self, state: GatherState, until_s: float = float("inf")) -> Decision:
         """Wait until `until_s` or the next deadline; or what becomes of who is overdue."""
-        overdue = self.overdue(state)
+        overdue = self.unexcused(state)
         if overdue and self.on_lost == "wait":
             return AskMore(overdue, state.now_s + self.seconds)
         if overdue and self.on_lost == "drop":
             return Drop(overdue)
-        if overdue or not state.asked:
+        ends = (s + self.seconds for s in state.asked.values())
+        next_s = next((end_s for end_s in ends if end_s > state.now_s), None)
+        if overdue or next_s is None:
             return Abort(overdue or state.missing)
-        return Wait(min(until_s, next(iter(state.asked.values())) + self.seconds))
+        return Wait(min(until_s, next_s))
+
+    def unexcused(self, state: GatherState) -> frozenset[str]:
+        """Who is overdue and cannot be replaced by what it once sent."""
+        return frozenset(p for p in self.overdue(state) if not self.excuses(state, p))
 
     def excuses(self, state: GatherState, party: str) -> bool:
         """Whether a missing party was given up, and what it once sent stands in."""
