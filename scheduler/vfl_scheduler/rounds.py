@@ -92,21 +92,38 @@ class Rounds(Generic[V]):
     def arrival(self, party: str, at: At, value: V, now_s: float) -> Decision | None:
         """A contribution came in, made for round `at`. None while no round is open.
 
-        Another one of the same party for the same or an earlier round has no effect.
+        Another one for the same or an earlier round has no effect, unless the table has none: then
+        its owner encrypted it anew.
         """
-        if party not in self.parties or at <= self._newest[party]:
+        if party not in self.parties:
             self.counts.repeated += 1
-            return self.tick(now_s) if self._gather else None
-        self._newest[party] = at
-        asked_s = self._asked.pop(party, None)
-        if asked_s is not None:
-            self._latencies.append(now_s - asked_s)
-        self.lost.discard(party)
-        if at > self._at:
-            self._early[party] = at, value
+        elif at <= self._newest[party]:
+            renewed = self.surrogates.refresh(party, at.batch, at.number, value)
+            self.counts.repeated += not renewed
         else:
-            self._sort_in(party, at, value, now_s)
+            self._newest[party] = at
+            asked_s = self._asked.pop(party, None)
+            if asked_s is not None:
+                self._latencies.append(now_s - asked_s)
+            self.lost.discard(party)
+            if at > self._at:
+                self._early[party] = at, value
+            else:
+                self._sort_in(party, at, value, now_s)
         return self.tick(now_s) if self._gather else None
+
+    def refuse(self, party: str, at: At) -> None:
+        """A contribution came that cannot be used: only its sender is answered."""
+        if party in self.parties and at > self._newest[party]:
+            self._newest[party] = at
+            self._asked.pop(party, None)
+            self.lost.discard(party)
+            self._unanswered.append(party)
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Whose contribution to the open round has not come."""
+        return self._open().state.missing
 
     def tick(self, now_s: float) -> Decision:
         """Time passed."""
@@ -130,8 +147,9 @@ class Rounds(Generic[V]):
         names = [party for party in self.parties if party in decision.filled]
         filled = {party: self.surrogates.value(party, at.batch) for party in names}
         ages = {party: self._age(party) or 0 for party in names}
-        self._unanswered += self._values
-        for party, value in self._values.items():
+        arrived = {party: self._values[party] for party in self.parties if party in self._values}
+        self._unanswered += arrived
+        for party, value in arrived.items():
             self.surrogates.refresh(party, at.batch, at.number, value)
             self.history.fresh[party] = self.history.fresh.get(party, 0) + 1
         for party in self._policy.deadline.overdue(state):
@@ -139,7 +157,7 @@ class Rounds(Generic[V]):
             del self._asked[party]
         self.history.rounds += 1
         self._gather = None
-        return Ended(at, state.started_s, now_s, self._values, filled, ages)
+        return Ended(at, state.started_s, now_s, arrived, filled, ages)
 
     def answer(self, now_s: float) -> list[str]:
         """Who is to be sent the newest result: all that contributed to a round that is over."""

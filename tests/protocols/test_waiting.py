@@ -77,7 +77,7 @@ def test_a_gather_names_those_who_are_missing_and_only_those(play):
 
 
 def test_a_long_wait_is_reported_while_it_lasts(play, monkeypatch):
-    monkeypatch.setattr(context, "_NOTICE_S", 0.05)
+    monkeypatch.setattr(context, "NOTICE_S", 0.05)
 
     async def bank(ctx):
         await asyncio.sleep(0.6)

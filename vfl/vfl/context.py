@@ -15,14 +15,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, ParamSpec, Self, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast
 
 import msgspec
 
 from vfl.errors import DeadlineError, ProtocolError, SecurityError
 from vfl.messages import Message, pack, unpack
-from vfl_scheduler import Abort, AllArrived, Deadline, Gather, Proceed, Wait
+from vfl.stream import Delivery, Stream
+from vfl_scheduler import Abort, AllArrived, AskMore, Deadline, Gather, Proceed, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
     from vfl.messages import Array
     from vfl.transport.base import Transport
     from vfl_crypto.linear import SchemeInfo
-    from vfl_scheduler import Decision
+    from vfl_scheduler import Decision, OnLost
 
 M = TypeVar("M", bound=Message)
 P = ParamSpec("P")
 R = TypeVar("R")
 Stage = Literal["read", "align", "encrypt", "compute", "wait"]
-_NOTICE_S = 10.0  # a wait longer than this is reported while it lasts
+NOTICE_S = 10.0  # a wait longer than this is reported while it lasts
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -95,11 +96,13 @@ class Context:
         job: str,
         declared: Mapping[tuple[str, str, str], Mapping[str, str]],
         deadline_s: float = 300.0,
+        on_lost: OnLost = "abort",
         on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.role = roster.roles[name]
         self.roster = roster
+        self._roles = roster.roles
         self.ledger = ledger
         self.deadline_s = deadline_s
         self.in_process = transport.in_process
@@ -108,7 +111,9 @@ class Context:
         )
         self._job = job
         self._declared = declared
-        self._all = AllArrived(Deadline(deadline_s))
+        # Who gathers only from all can fill in nothing: every other answer is to give up.
+        self._all = AllArrived(Deadline(deadline_s, "wait" if on_lost == "wait" else "abort"))
+        self._streams: dict[tuple[str, str], Stream[Any]] = {}
         self._transport = transport
         self._on_event = on_event
         self._mail = _Mailbox()
@@ -137,7 +142,7 @@ class Context:
 
     async def send(self, to: str, message: Message, *, scope: str) -> None:
         """Send one message. Raises `SecurityError` if no protocol of the job declared it."""
-        route = (message.kind, self.role, self.roster.roles[to])
+        route = (message.kind, self.role, self._roles[to])
         if route not in self._declared:
             raise SecurityError(
                 f"{self.name} was about to send {message.kind!r} to {to} ({route[2]}), "
@@ -159,6 +164,12 @@ class Context:
         """The same message to several parties."""
         await asyncio.gather(*(self.send(name, message, scope=scope) for name in to))
 
+    def only(self, passives: Iterable[str]) -> None:
+        """From here on these are the passive parties; others were lost on the way."""
+        present = set(passives)
+        here = tuple(name for name in self.roster.passives if name in present)
+        self.roster = replace(self.roster, passives=here)
+
     def know_key(self, info: SchemeInfo) -> None:
         """The ledger names a key's parameters beside what is encrypted under it."""
         self.ledger.know_key(info.key_id, info.parameters, info.security_bits)
@@ -177,9 +188,12 @@ class Context:
         decision: Decision = gather.start()
         arrived: dict[str, M] = {}
         try:
-            while isinstance(decision, Wait):
+            while isinstance(decision, Wait | AskMore):
                 now = time.monotonic()
-                pause = min(decision.until_s - now, _NOTICE_S)
+                if isinstance(decision, AskMore):
+                    decision = gather.ask(decision.parties, now)
+                    continue
+                pause = min(decision.until_s - now, NOTICE_S)
                 pending = [task for task, name in tasks.items() if name not in arrived]
                 done, _ = await asyncio.wait(
                     pending, timeout=max(pause, 0.0), return_when=asyncio.FIRST_COMPLETED
@@ -190,9 +204,8 @@ class Context:
                     decision = gather.arrival(tasks[task], now)
                 if not done:
                     decision = gather.tick(now)
-                    if isinstance(decision, Wait):
-                        text = self._waiting_text(kind, gather.state.missing, scope, now - begin)
-                        self._on_event(Event(self.name, "waiting", text))
+                    if not isinstance(decision, Abort):
+                        self.waiting(kind, gather.state.missing, scope, now - begin)
         finally:
             for task in tasks:
                 task.cancel()
@@ -200,13 +213,59 @@ class Context:
             self.timings["wait"] += time.monotonic() - begin
         if isinstance(decision, Abort):
             waited = time.monotonic() - begin
-            raise DeadlineError(
-                self._waiting_text(kind, decision.missing, scope, waited)
-                + "; the deadline is reached. Look at that party's machine and log, "
-                "or raise schedule.deadline_s, then run again with --resume"
-            )
+            raise self.missed(kind, decision.missing, scope, waited)
         assert isinstance(decision, Proceed)
         return {name: arrived[name] for name in tasks.values() if name in decision.arrived}
+
+    def stream(self, *kinds: type[M], from_: Iterable[str]) -> Stream[M]:
+        """All messages of these classes and senders from now on, whatever their scope."""
+        stream: Stream[M] = Stream(kinds, tuple(from_))
+        routes = {(sender, kind.kind) for sender in stream.senders for kind in kinds}
+        self._streams |= dict.fromkeys(routes, stream)
+        for sender, kind, scope in [key for key in self._mail.arrived if key[:2] in routes]:
+            message = cast("M", self._mail.arrived.pop((sender, kind, scope)))
+            stream.put(Delivery(sender, scope, message, self._heard[sender]))
+        if self._failure:
+            stream.fail(self._failure)
+        return stream
+
+    async def next(
+        self, stream: Stream[M], scope: str, missing: Iterable[str] | None = None
+    ) -> Delivery[M]:
+        """The next message of a stream, for which `scope` waits. Raises `DeadlineError`.
+
+        `missing` are those of its senders whose message is waited for, all if not given.
+        """
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        missing = frozenset(stream.senders if missing is None else missing)
+        while True:
+            found = await stream.next(min(loop.time() + NOTICE_S, begin + self.deadline_s))
+            waited = loop.time() - begin
+            if found:
+                self.timings["wait"] += waited
+                return found
+            kind = next(iter(stream.kinds))
+            if waited >= self.deadline_s and self._all.deadline.on_lost != "wait":
+                raise self.missed(kind, missing, scope, waited)
+            self.waiting(kind, missing, scope, waited)
+
+    def missed(
+        self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
+    ) -> DeadlineError:
+        """The error of a wait that has reached its deadline."""
+        return DeadlineError(
+            self._waiting_text(kind, missing, scope, waited)
+            + "; the deadline is reached. Look at that party's machine and log, "
+            "or raise schedule.deadline_s, then run again with --resume"
+        )
+
+    def waiting(
+        self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
+    ) -> None:
+        """Tell whoever watches for whom this party waits."""
+        text = self._waiting_text(kind, missing, scope, waited)
+        self._on_event(Event(self.name, "waiting", text))
 
     def _waiting_text(
         self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
@@ -245,6 +304,8 @@ class Context:
             raise
         except BaseException as error:  # noqa: BLE001  handed to whoever waits
             self._failure = error
+            for stream in self._streams.values():
+                stream.fail(error)
             for future in list(self._mail.waiting.values()):
                 if not future.done():
                     future.set_exception(error)
@@ -254,7 +315,7 @@ class Context:
             message, envelope, digest = unpack(frame)
         except ProtocolError as error:
             raise ProtocolError(f"{self.name} got a frame from {sender}: {error}") from error
-        if sender not in self.roster.roles or (envelope.sender, envelope.receiver) != (
+        if sender not in self._roles or (envelope.sender, envelope.receiver) != (
             sender,
             self.name,
         ):
@@ -265,7 +326,7 @@ class Context:
         self._heard[sender] = time.monotonic()
         if envelope.job != self._job:
             return  # of an earlier attempt at this job
-        if (envelope.kind, self.roster.roles[sender], self.role) not in self._declared:
+        if (envelope.kind, self._roles[sender], self.role) not in self._declared:
             raise ProtocolError(
                 f"{sender} sent {envelope.kind!r} to {self.name}, which no protocol of this job "
                 "declares"
@@ -279,6 +340,10 @@ class Context:
             return
         self._mail.seen[key] = digest
         self.ledger.record("received", envelope, frame.nbytes, digest)
+        stream = self._streams.get((sender, envelope.kind))
+        if stream:
+            stream.put(Delivery(sender, envelope.scope, message, self._heard[sender]))
+            return
         future = self._mail.waiting.get(key)
         if future and not future.done():
             future.set_result(message)

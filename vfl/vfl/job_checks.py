@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from vfl import schedule_checks
 from vfl.spec import (
     DEFAULT_ARBITER,
     LATTICE_PARTIES,
@@ -28,7 +29,10 @@ FILES = ("job.json", "result.json", "report.html")  # beside the parties' folder
 
 def problems(job: JobSpec) -> list[str]:
     """All of them, the most basic first."""
-    return [*_names(job), *_parties(job), *_model(job), *_rest(job), *_LEVELS[job.security](job)]
+    return [
+        *_names(job), *_parties(job), *_model(job), *_rest(job), *_LEVELS[job.security](job),
+        *schedule_checks.problems(job),
+    ]  # fmt: skip
 
 
 def _names(job: JobSpec) -> list[str]:
@@ -106,9 +110,6 @@ def _rest(job: JobSpec) -> list[str]:
     return _failed(
         {
             "test_fraction must lie in [0, 0.9]": 0 <= job.test_fraction <= 0.9,
-            "schedule.deadline_s must be finite and above 0": (
-                0 < job.schedule.deadline_s < math.inf
-            ),
             "seed must lie between -2^63 and 2^63": abs(job.seed) < 1 << 63,
             "min_overlap must be at least 1": job.min_overlap >= 1,
             f"folds must lie between 2 and {MAX_FOLDS}": job.folds is None

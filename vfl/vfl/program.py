@@ -71,7 +71,7 @@ async def take_part(
     context = Context(
         assignment.party, roster, transport, ledger,
         job=assignment.session, declared=DECLARED, deadline_s=job.schedule.deadline_s,
-        on_event=on_event,
+        on_lost=job.schedule.on_lost, on_event=on_event,
     )  # fmt: skip
     async with context:
         try:

@@ -139,9 +139,34 @@ class CryptoSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_bits: int = 3072  # of Paillier's n
 
 
-class ScheduleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    policy: Literal["all_arrived"] = "all_arrived"
+class ScheduleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Whom a round waits for, and what becomes of a party that does not answer.
+
+    Policies other than `all_arrived` use the last contribution of passive parties that are late.
+    """
+
+    policy: Literal["all_arrived", "backup", "bounded_staleness", "deadline", "adaptive"] = (
+        "all_arrived"
+    )
     deadline_s: float = 300.0
+    on_lost: Literal["abort", "wait", "surrogate", "drop"] = "abort"
+    max_age: int | Literal["unlimited"] | None = None  # passes; 1 under `backup`, 3 elsewhere
+    backups: int | None = None  # under `backup`: passive parties that no round waits for; 1
+    fill: Literal["stale", "null"] | None = None  # under `backup`; stale
+    quantile: float | None = None  # under `deadline`: of recent latencies; 0.5
+    min_fresh: float | None = None  # under `adaptive`: least share of rounds with news of each; 1/4
+
+    @property
+    def age(self) -> int | None:
+        """The oldest contribution that may be used, in passes; None is any."""
+        if self.max_age is None:
+            return 1 if self.policy == "backup" else 3
+        return None if self.max_age == "unlimited" else int(self.max_age)
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether training may go on without somebody."""
+        return self.policy != "all_arrived" or self.on_lost in ("surrogate", "drop")
 
 
 class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -10,6 +10,7 @@ from vfl.models.families import LOGISTIC
 from vfl.parties.outcome import Outcome
 from vfl.protocols import arbiter
 from vfl.protocols.training import Training
+from vfl.scheduling import make_policy
 from vfl.schemes import make_scheme, matrix_bits
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def training(party: Party, identity: str) -> Training:
     job = party.job
     return Training(
         job.model, make_scheme(job.cipher), party.checkpoints(identity), matrix_bits(job.cipher),
-        job.accept_gradient_leak,
+        make_policy(job.schedule), job.accept_gradient_leak,
     )  # fmt: skip
 
 

@@ -19,30 +19,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vfl.errors import JobError, ProtocolError, SecurityError
-from vfl.messages import Disclosed, Public
+from vfl.errors import ProtocolError
+from vfl.messages import Public
 from vfl.models import linear
-from vfl.models.optimizer import Optimizer
 from vfl.protocols.arbiter_messages import (
-    MOVED,
     Checkpointed,
-    EpochEnd,
-    Gradient,
-    PublicKey,
+    Done,
+    Finished,
     Residual,
     Scores,
     Start,
-    Step,
 )
-from vfl.protocols.guards import OPENED_BITS
-from vfl.protocols.training import DataSide, Fitted, Training
+from vfl.protocols.contributions import SCOPE, Contributions, round_of, scope_of
+from vfl.protocols.desk import Desk
+from vfl.protocols.own_scores import OwnScores
+from vfl.protocols.training import DataSide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vfl.context import Context
-    from vfl_crypto.linear import Ciphertext, KeyHolder
-    from vfl_crypto.release import Released
+    from vfl.protocols.training import Fitted, Training
+    from vfl.stream import Stream
+    from vfl_crypto.linear import Ciphertext
 
 
 async def passive(ctx: Context, training: Training, X: NDArray[np.float64]) -> Fitted:
@@ -52,18 +51,26 @@ async def passive(ctx: Context, training: Training, X: NDArray[np.float64]) -> F
     active = ctx.roster.active
     await side.receive_key()
     own = Checkpointed(Public(training.checkpoints.epochs()))
-    await ctx.send(active, own, scope="train")
-    start = await ctx.receive(Start, from_=active, scope="train")
-    epoch = side.resume(start)
-    while not side.finished(epoch):
-        for index, batch in enumerate(side.epoch_batches(epoch)):
-            at = f"train/{epoch}/{index}"
-            scores = await side.encrypt(side.scaled_score(batch))
-            await ctx.send(active, Scores(scores), scope=at)
-            residual = await ctx.receive(Residual, from_=active, scope=at)
-            await side.step(batch, _rows(residual.values, active), at)
-        epoch = await side.end_epoch(epoch)
-    return side.fitted(epoch)
+    await ctx.send(active, own, scope=SCOPE)
+    start = await ctx.receive(Start, from_=active, scope=SCOPE)
+    at = side.resume(start)
+    results: Stream[Residual | Finished] = ctx.stream(Residual, Finished, from_=[active])
+    scores = OwnScores(ctx, side, keep=training.tolerant)
+    while training.tolerant or not side.finished:
+        if not side.finished:
+            await scores.send(at)
+        result = await ctx.next(results, scope_of(at))
+        message = result.message
+        if isinstance(message, Finished):
+            await _leave(ctx, side, message)
+            break
+        at = round_of(result.scope, active)
+        await scores.catch_up(at.number)
+        if side.usable(message.values):
+            await side.step(at, _rows(message.values, active))
+        at = side.after(at)
+        await scores.catch_up(at.number)
+    return side.fitted()
 
 
 async def active(
@@ -80,131 +87,67 @@ async def active(
     target = linear.target(training.model, label)
     await side.receive_key()
     others = [name for name in ctx.roster.roles if name != ctx.name]
-    stored = await ctx.gather(Checkpointed, from_=others, scope="train")
+    stored = await ctx.gather(Checkpointed, from_=others, scope=SCOPE)
     common = set(training.checkpoints.epochs()).intersection(
         *(message.epochs.value for message in stored.values())
     )
     if not common and any(message.epochs.value for message in stored.values()):
         ctx.note("no epoch is stored at all parties: training starts over")
     start = Start(Public(max(common, default=0)), Public(side.batch_rows))
-    await ctx.broadcast(others, start, scope="train")
-    epoch = side.resume(start)
-    ctx.progress("training", epoch, training.model.descent.epochs)
-    while not side.finished(epoch):
-        for index, batch in enumerate(side.epoch_batches(epoch)):
-            at = f"train/{epoch}/{index}"
-            scores = await ctx.gather(Scores, from_=ctx.roster.passives, scope=at)
-            total = functools.reduce(
-                side.encryptor.add, (_rows(sent.values, name) for name, sent in scores.items())
-            )
-            residual = await side.encrypt(side.scaled_score(batch) - target[batch.rows], total)
-            await ctx.broadcast(ctx.roster.passives, Residual(residual), scope=at)
-            await side.step(batch, residual, at)
-        epoch = await side.end_epoch(epoch)
-        ctx.progress("training", epoch, training.model.descent.epochs)
-    return side.fitted(epoch)
+    await ctx.broadcast(others, start, scope=SCOPE)
+    at = side.resume(start)
+    epochs = training.model.descent.epochs
+    ctx.progress("training", at.number, epochs)
+    contributions = Contributions(
+        ctx, Scores, training.policy, lambda sent: side.usable(sent.values)
+    )
+    while not side.finished:
+        ended = await contributions.gather(at)
+        sent = ended.arrived | ended.filled
+        parts = [_rows(sent[p].values, p) for p in ctx.roster.passives if p in sent]
+        total = functools.reduce(side.encryptor.add, parts) if parts else None
+        own_part = side.scaled_score(at) - target[side.batch(at).rows]
+        residual = await side.encrypt(own_part, total)
+        contributions.publish(Residual(residual), at)
+        await side.step(at, residual)
+        at = side.after(at)
+        if await side.catch_up(at.number):
+            contributions.renew()
+        if not at.batch:
+            ctx.progress("training", at.number, epochs)
+    present = await contributions.close()
+    if training.tolerant:
+        assert ctx.roster.arbiter is not None
+        to = [*present, ctx.roster.arbiter]
+        await ctx.broadcast(to, Finished(Public(present)), scope=SCOPE)
+        ctx.only(present)
+    return side.fitted()
+
+
+async def _leave(ctx: Context, side: DataSide, finished: Finished) -> None:
+    """The last verdicts; then the arbiter need not wait for this party any more."""
+    assert ctx.roster.arbiter is not None
+    while not side.finished:
+        await side.catch_up(side.passes + 1)
+    ctx.only(finished.passives.value)
+    await ctx.send(ctx.roster.arbiter, Done(Public(side.passes)), scope=SCOPE)
 
 
 async def arbiter(ctx: Context, training: Training) -> Fitted:
     """Holds the key, opens gradients, runs the optimiser; sees no row and no label."""
-    model = training.model
-    parties = ctx.roster.data_parties
-    holder = await _new_key(ctx, training, scope="train")
     own = Checkpointed(Public(training.checkpoints.epochs()))
-    await ctx.send(ctx.roster.active, own, scope="train")
-    start = await ctx.receive(Start, from_=ctx.roster.active, scope="train")
-    if min(start.batch_rows.value, default=0) < 1:
-        raise ProtocolError(
-            f"{ctx.roster.active} announced batches of {start.batch_rows.value} rows"
-        )
-    optimizer = Optimizer(model.descent.optimizer, model.descent.learning_rate)
-    epoch, converged, changes = start.epoch.value, False, []
-    quanta: dict[str, float] = {}  # how finely each gradient was opened first; never finer later
-    training.checkpoints.rewind(epoch)
-    if epoch:
-        state = training.checkpoints.load(epoch)
-        optimizer.restore(state["optimizer"])
-        changes, converged, quanta = state["changes"], state["converged"], state["quanta"]
-    columns: list[int] = []
-    while epoch < model.descent.epochs and not converged:
-        moved: NDArray[np.float64] | None = None
-        for index, rows in enumerate(start.batch_rows.value):
-            at = f"train/{epoch}/{index}"
-            gradients = await ctx.gather(Gradient, from_=parties, scope=at)
-            sizes = [gradients[name].values.count for name in parties]
-            columns = columns or sizes
-            if sizes != columns:
-                raise ProtocolError(
-                    f"the parties' gradients have {sizes} columns in {at}, {columns} before"
-                )
-            _check_budget(ctx.name, holder, sum(sizes) * (len(start.batch_rows.value) - index))
-            parts = []
-            for name in parties:
-                which = f"{name}/{index}"
-                released = await ctx.compute(
-                    "encrypt", _open, holder, gradients[name].values, quanta.get(which, 0.0)
-                )
-                quanta[which] = released.quantum
-                parts.append(released.values)
-            with np.errstate(over="ignore", invalid="ignore"):  # found and named below
-                steps = optimizer.step(np.concatenate(parts) / rows)
-            if not np.isfinite(steps).all():
-                raise JobError(f"training diverged in epoch {epoch + 1}; lower model.learning_rate")
-            moved = steps if moved is None else moved + steps
-            edges = np.cumsum(sizes)[:-1]
-            for name, step in zip(parties, np.split(steps, edges), strict=True):
-                message = Step(
-                    Disclosed(step, "the optimiser's step on the receiver's own columns")
-                )
-                await ctx.send(name, message, scope=at)
-        assert moved is not None
-        with np.errstate(over="ignore"):  # a diverging run is refused at its next step
-            changes.append(float(np.linalg.norm(moved)))
-        converged = changes[-1] <= model.tolerance
-        epoch += 1
-        ended = converged or epoch == model.descent.epochs
-        used_up = holder.openings_left < sum(columns) * len(start.batch_rows.value)
-        new_key = used_up and not ended
-        state = {
-            "optimizer": optimizer.to_dict(), "changes": changes, "converged": converged,
-            "quanta": quanta,
-        }  # fmt: skip
-        training.checkpoints.save(epoch, state)
-        change = Disclosed(float(f"{changes[-1]:.3g}"), MOVED)
-        end = EpochEnd(Public(converged), Public(new_key), change)
-        await ctx.broadcast(parties, end, scope=f"train/{epoch - 1}")
-        if new_key:
-            holder.close()
-            holder = await _new_key(ctx, training, scope=f"train/{epoch - 1}")
-    holder.close()
-    return Fitted(np.zeros(0), epoch, converged, tuple(changes))
-
-
-async def _new_key(ctx: Context, training: Training, scope: str) -> KeyHolder:
-    """A new key, its public part with everybody."""
-    holder = await ctx.compute("encrypt", training.scheme.generate)
-    ctx.know_key(holder.encryptor.info)
-    key = np.frombuffer(holder.public_key, dtype=np.uint8)
-    await ctx.broadcast(ctx.roster.data_parties, PublicKey(Public(key)), scope=scope)
-    return holder
+    desk = Desk(ctx, training)
+    await desk.new_key(SCOPE)
+    await ctx.send(ctx.roster.active, own, scope=SCOPE)
+    desk.resume(await ctx.receive(Start, from_=ctx.roster.active, scope=SCOPE))
+    while not desk.finished:
+        await desk.serve_pass()
+        await desk.end_pass()
+    await desk.close()
+    return desk.fitted()
 
 
 def _rows(values: Ciphertext, sender: str) -> Ciphertext:
     if values.layout != "rows":
         raise ProtocolError(f"{sender} sent {values.layout!r} where encrypted rows were expected")
     return values
-
-
-def _open(holder: KeyHolder, gradient: Ciphertext, quantum: float) -> Released:
-    if gradient.layout != "sums":
-        raise ProtocolError(f"asked to open {gradient.layout!r}: only sums over rows are opened")
-    return holder.release(holder.decrypt(gradient), OPENED_BITS, quantum)
-
-
-def _check_budget(party: str, holder: KeyHolder, openings: int) -> None:
-    """A key is changed between epochs, so one key must do for what is left of this one."""
-    if openings > holder.openings_left:
-        raise SecurityError(
-            f"{party}: this epoch needs {openings} more opened values and its key allows "
-            f"{holder.openings_left}; use fewer, larger batches (model.batch_size)"
-        )

@@ -42,6 +42,18 @@ class Step(Message, kind="train.step"):
     values: Disclosed[Array]
 
 
+class Finished(Message, kind="train.finished"):
+    """Training is over, and these passive parties are still there; where some may not be."""
+
+    passives: Public[list[str]]
+
+
+class Done(Message, kind="train.done"):
+    """The sender has taken its last step."""
+
+    epochs: Public[int]
+
+
 class EpochEnd(Message, kind="train.epoch_end"):
     """Whether to stop, how far the weights moved, and whether a new key follows."""
 
@@ -71,6 +83,9 @@ DECLARATION = Declaration(
         Flow(Gradient, "passive", "arbiter"),
         Flow(Step, "arbiter", "active"),
         Flow(Step, "arbiter", "passive"),
+        Flow(Finished, "active", "passive"),
+        Flow(Finished, "active", "arbiter"),
+        Flow(Done, "passive", "arbiter"),
         Flow(EpochEnd, "arbiter", "active"),
         Flow(EpochEnd, "arbiter", "passive"),
     ),

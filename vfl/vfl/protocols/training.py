@@ -10,18 +10,19 @@ import numpy as np
 from vfl.errors import ProtocolError
 from vfl.models import linear
 from vfl.protocols.arbiter_messages import EpochEnd, Gradient, PublicKey, Start, Step
+from vfl.protocols.contributions import scope_of
 from vfl.protocols.guards import check_gradient_leak
 from vfl_crypto.linear import Matrix
+from vfl_scheduler import At
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from vfl.checkpoint import Checkpoints
     from vfl.context import Context
     from vfl.spec import ModelSpec
     from vfl_crypto.linear import Ciphertext, Encryptor, LinearScheme
+    from vfl_scheduler import Policy
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,13 @@ class Training:
     scheme: LinearScheme
     checkpoints: Checkpoints
     matrix_bits: int
+    policy: Policy
     accept_gradient_leak: bool = False
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether training may go on without somebody."""
+        return self.policy.fills or self.policy.deadline.on_lost == "drop"
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ class DataSide:
         self._theta = np.zeros(X.shape[1])
         self._changes: list[float] = []
         self._converged = False
+        self.passes = 0  # that the arbiter has ended
+        self._order: tuple[int, NDArray[np.intp]] | None = None
 
     async def receive_key(self, scope: str = "train") -> None:
         assert self._ctx.roster.arbiter is not None
@@ -95,74 +104,96 @@ class DataSide:
         self.encryptor = await self._ctx.compute("encrypt", read, message.key.value.tobytes())
         self._ctx.know_key(self.encryptor.info)
 
-    def resume(self, start: Start) -> int:
+    def resume(self, start: Start) -> At:
+        """The first round to come."""
         if start.batch_rows.value != self.batch_rows:
             raise ProtocolError(
                 f"{self._ctx.name} would train on batches of {self.batch_rows} rows, the active "
                 f"party on {start.batch_rows.value}: the parties' job files differ"
             )
-        epoch = start.epoch.value
-        self._training.checkpoints.rewind(epoch)
-        if epoch:
-            state = self._training.checkpoints.load(epoch)
+        self.passes = start.epoch.value
+        self._training.checkpoints.rewind(self.passes)
+        if self.passes:
+            state = self._training.checkpoints.load(self.passes)
             self._theta = np.array(state["theta"])
             self._changes = list(state["changes"])
             self._converged = state["converged"]
-        return epoch
+        return At(self.passes, 0)
 
-    def finished(self, epoch: int) -> bool:
-        return self._converged or epoch >= self._training.model.descent.epochs
+    @property
+    def finished(self) -> bool:
+        return self._converged or self.passes >= self._training.model.descent.epochs
 
-    def epoch_batches(self, epoch: int) -> Iterable[Batch]:
-        """The batches; with `reshuffle` the rows behind them change, alike at all parties."""
+    def after(self, at: At) -> At:
+        """The round after this one."""
+        last = at.batch + 1 == len(self._slices)
+        return At(at.number + 1, 0) if last else At(at.number, at.batch + 1)
+
+    def batch(self, at: At) -> Batch:
+        """Of a round; with `reshuffle` the rows behind it change by pass, alike at all parties."""
         X = self._X
         if X is None:
-            return self._fixed
-        order = np.random.default_rng(epoch).permutation(len(X))
-        return (Batch(order[rows], X[order[rows]]) for rows in self._slices)
+            return self._fixed[at.batch]
+        if self._order is None or self._order[0] != at.number:
+            self._order = at.number, np.random.default_rng(at.number).permutation(len(X))
+        rows = self._order[1][self._slices[at.batch]]
+        return Batch(rows, X[rows])
 
-    def scaled_score(self, batch: Batch) -> NDArray[np.float64]:
-        """s X theta over the rows of a batch."""
-        return linear.slope(self._training.model) * (
-            np.asarray(batch.X, dtype=np.float64) @ self._theta
-        )
+    def usable(self, sent: Ciphertext) -> bool:
+        """Whether it is under the key at hand, where a late one may be of an earlier key.
+
+        Where nothing comes late a foreign key is an error of its sender, which adding up tells.
+        """
+        return not self._training.tolerant or sent.key_id == self.encryptor.info.key_id
+
+    def scaled_score(self, at: At) -> NDArray[np.float64]:
+        """s X theta over the rows of a round's batch."""
+        X = np.asarray(self.batch(at).X, dtype=np.float64)
+        return linear.slope(self._training.model) * (X @ self._theta)
 
     async def encrypt(
         self, values: NDArray[np.float64], onto: Ciphertext | None = None
     ) -> Ciphertext:
         return await self._ctx.compute("encrypt", self.encryptor.encrypt, values, onto)
 
-    async def step(self, batch: Batch, residual: Ciphertext, at: str) -> None:
+    async def step(self, at: At, residual: Ciphertext) -> None:
         """[[X^T d + m lambda theta]] to the arbiter; its step back; theta moves."""
-        ctx = self._ctx
+        ctx, batch, scope = self._ctx, self.batch(at), scope_of(at)
         assert ctx.roster.arbiter is not None
         product = await ctx.compute("compute", self.encryptor.rmatmul, batch.X, residual)
         gradient = await self.encrypt(len(batch.X) * self._ridge * self._theta, product)
-        await ctx.send(ctx.roster.arbiter, Gradient(gradient), scope=at)
-        message = await ctx.receive(Step, from_=ctx.roster.arbiter, scope=at)
+        await ctx.send(ctx.roster.arbiter, Gradient(gradient), scope=scope)
+        message = await ctx.receive(Step, from_=ctx.roster.arbiter, scope=scope)
         step = message.values.value
+        if self._training.tolerant and not step.size:
+            return  # the key was replaced under way
         good = step.dtype == np.float64 and step.shape == self._theta.shape
         if not good or not np.isfinite(step).all():
             raise ProtocolError(
-                f"{ctx.name} got a step of {step.dtype}, shape {step.shape}, for {at}; "
+                f"{ctx.name} got a step of {step.dtype}, shape {step.shape}, for {scope}; "
                 f"{len(self._theta)} finite numbers were expected"
             )
         self._theta = self._theta - step
 
-    async def end_epoch(self, epoch: int) -> int:
-        """The arbiter's verdict, a checkpoint, perhaps a new key. Returns the next epoch."""
-        ctx = self._ctx
+    async def catch_up(self, number: int) -> bool:
+        """The arbiter's verdicts on all passes before `number`; whether there is a new key."""
+        ctx, new_key = self._ctx, False
         assert ctx.roster.arbiter is not None
-        end = await ctx.receive(EpochEnd, from_=ctx.roster.arbiter, scope=f"train/{epoch}")
-        self._changes.append(end.change.value)
-        self._converged = end.converged.value
-        state = {
-            "theta": self._theta.tolist(), "changes": self._changes, "converged": self._converged
-        }  # fmt: skip
-        await ctx.compute("compute", self._training.checkpoints.save, epoch + 1, state)
-        if end.new_key.value:
-            await self.receive_key(f"train/{epoch}")
-        return epoch + 1
+        while self.passes < number and not self.finished:
+            scope = f"train/{self.passes}"
+            end = await ctx.receive(EpochEnd, from_=ctx.roster.arbiter, scope=scope)
+            self.passes += 1
+            self._changes.append(end.change.value)
+            self._converged = end.converged.value
+            state = {
+                "theta": self._theta.tolist(), "changes": self._changes,
+                "converged": self._converged,
+            }  # fmt: skip
+            await ctx.compute("compute", self._training.checkpoints.save, self.passes, state)
+            if end.new_key.value:
+                await self.receive_key(scope)
+                new_key = True
+        return new_key
 
-    def fitted(self, epoch: int) -> Fitted:
-        return Fitted(self._theta, epoch, self._converged, tuple(self._changes))
+    def fitted(self) -> Fitted:
+        return Fitted(self._theta, self.passes, self._converged, tuple(self._changes))

@@ -1,0 +1,134 @@
+"""The active party's side of rounds that need not wait for everybody.
+
+One driver for every policy of `vfl_scheduler`: it feeds `Rounds` with what arrives, carries its
+decisions out, and sends the newest result to whoever has contributed. Contributions are addressed
+by `SCOPE/pass/batch`, with `/again` and a number behind it where their owner encrypted them anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from vfl import context
+from vfl.errors import ProtocolError
+from vfl.messages import Message
+from vfl.outbox import Outbox
+from vfl_scheduler import Abort, AskMore, At, Drop, Proceed, Reuse, Rounds, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vfl.context import Context
+    from vfl.stream import Delivery
+    from vfl_scheduler import Ended, Policy
+
+M = TypeVar("M", bound=Message)
+SCOPE = "train"
+
+
+def scope_of(at: At) -> str:
+    return f"{SCOPE}/{at.number}/{at.batch}"
+
+
+def round_of(scope: str, sender: str) -> At:
+    """Raises `ProtocolError` for the scope of no round."""
+    head, *place = scope.split("/")[:3]
+    if head != SCOPE or len(place) != 2 or not all(part.isdecimal() for part in place):
+        raise ProtocolError(f"{sender} sent something for {scope!r}, which is no round")
+    return At(int(place[0]), int(place[1]))
+
+
+class Contributions(Generic[M]):
+    """Rounds of one kind of message from all passive parties.
+
+    usable  whether a contribution can still be used; what was encrypted under a key that has been
+            replaced cannot, and is counted
+    """
+
+    def __init__(
+        self, ctx: Context, kind: type[M], policy: Policy, usable: Callable[[M], bool]
+    ) -> None:
+        self.rounds: Rounds[M] = Rounds(policy, list(ctx.roster.passives))
+        self.outdated = 0
+        self._ctx = ctx
+        self._kind = kind
+        self._usable = usable
+        self._stream = ctx.stream(kind, from_=ctx.roster.passives)
+        may_miss = policy.deadline.on_lost != "abort"
+        self._outbox = Outbox(ctx, self._stream.fail, may_miss=may_miss)
+        self._newest: tuple[Message, str] | None = None
+        self._sent: dict[str, tuple[Message, str]] = {}
+
+    async def gather(self, at: At) -> Ended[M]:
+        """What the round goes on with. Raises `DeadlineError` naming who is missing."""
+        ctx, rounds, clock = self._ctx, self.rounds, asyncio.get_running_loop()
+        while delivery := self._stream.take():
+            self._arrived(delivery)
+        begin = clock.time()
+        decision = rounds.begin(at, begin)
+        try:
+            while not isinstance(decision, Proceed | Reuse):
+                self._answer()
+                now = clock.time()
+                match decision:
+                    case Wait(until_s):
+                        delivery = await self._stream.next(min(until_s, now + context.NOTICE_S))
+                        if delivery:
+                            self._arrived(delivery)
+                        elif clock.time() < until_s:
+                            ctx.waiting(self._kind, rounds.missing, scope_of(at), now - begin)
+                        decision = rounds.tick(clock.time())
+                    case AskMore(parties):
+                        ctx.waiting(self._kind, parties, scope_of(at), now - begin)
+                        for party in sorted(parties & self._sent.keys()):
+                            self._post(party, *self._sent[party])
+                        decision = rounds.ask(parties, now)
+                    case Drop(parties):
+                        ctx.note(_lost(parties, "training goes on without their columns"))
+                        decision = rounds.drop(parties)
+                    case Abort(missing):
+                        raise ctx.missed(self._kind, missing, scope_of(at), now - begin)
+        finally:
+            ctx.timings["wait"] += clock.time() - begin
+        before = set(rounds.lost)
+        ended = rounds.end(decision, clock.time())
+        if given_up := rounds.lost - before:
+            ctx.note(_lost(given_up, "their last contributions stand in"))
+        return ended
+
+    def publish(self, result: Message, at: At) -> None:
+        """Send the round's result to everybody who waits for one, without waiting for the links."""
+        self._newest = result, scope_of(at)
+        self._answer()
+
+    def renew(self) -> None:
+        """The key was replaced: what stood in is gone until its owners encrypt it anew."""
+        self.rounds.surrogates.clear()
+
+    async def close(self) -> list[str]:
+        """Wait for what is being sent. The passive parties that are still there."""
+        await self._outbox.flush()
+        return [party for party in self.rounds.parties if party not in self.rounds.lost]
+
+    def _arrived(self, delivery: Delivery[M]) -> None:
+        sender, at = delivery.sender, round_of(delivery.scope, delivery.sender)
+        if self._usable(delivery.message):
+            self.rounds.arrival(sender, at, delivery.message, delivery.at_s)
+        else:
+            self.outdated += 1
+            self.rounds.refuse(sender, at)
+
+    def _answer(self) -> None:
+        if self._newest is None:
+            return
+        for party in self.rounds.answer(asyncio.get_running_loop().time()):
+            self._post(party, *self._newest)
+
+    def _post(self, party: str, message: Message, scope: str) -> None:
+        self._sent[party] = message, scope
+        self._outbox.post([party], message, scope=scope)
+
+
+def _lost(parties: set[str] | frozenset[str], then: str) -> str:
+    return f"{' and '.join(sorted(parties))} did not answer within the deadline: {then}"
