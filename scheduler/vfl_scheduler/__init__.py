@@ -2,6 +2,7 @@
 
 from vfl_scheduler.decisions import Abort, AskMore, Decision, Drop, Proceed, Reuse, Wait
 from vfl_scheduler.gather import Gather, GatherState, History, Policy
+from vfl_scheduler.links import Fluctuation, Link, LinkModel, UnitCosts, connector, measured
 from vfl_scheduler.overdue import Deadline, OnLost
 from vfl_scheduler.policies.adaptive import Adaptive
 from vfl_scheduler.policies.all_arrived import AllArrived
@@ -13,6 +14,7 @@ from vfl_scheduler.surrogate import Surrogates
 
 __all__ = [
     "Abort", "Adaptive", "AllArrived", "AskMore", "At", "Backup", "BoundedStaleness", "Deadline",
-    "Decision", "Drop", "Ended", "Gather", "GatherState", "History", "LatencyDeadline", "OnLost",
-    "Policy", "Proceed", "Reuse", "Rounds", "Surrogates", "Wait",
+    "Decision", "Drop", "Ended", "Fluctuation", "Gather", "GatherState", "History",
+    "LatencyDeadline", "Link", "LinkModel", "OnLost", "Policy", "Proceed", "Reuse", "Rounds",
+    "Surrogates", "UnitCosts", "Wait", "connector", "measured",
 ]  # fmt: skip
