@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast
 
@@ -182,14 +181,14 @@ class Context:
 
     async def gather(self, kind: type[M], *, from_: Iterable[str], scope: str) -> dict[str, M]:
         """One message of this class from each sender. Raises `DeadlineError`, `ProtocolError`."""
-        begin = time.monotonic()
+        begin = _now_s()
         tasks = {asyncio.ensure_future(self._take(kind.kind, name, scope)): name for name in from_}
         gather = Gather.of(self._all, tasks.values(), begin)
         decision: Decision = gather.start()
         arrived: dict[str, M] = {}
         try:
             while isinstance(decision, Wait | AskMore):
-                now = time.monotonic()
+                now = _now_s()
                 if isinstance(decision, AskMore):
                     decision = gather.ask(decision.parties, now)
                     continue
@@ -198,7 +197,7 @@ class Context:
                 done, _ = await asyncio.wait(
                     pending, timeout=max(pause, 0.0), return_when=asyncio.FIRST_COMPLETED
                 )
-                now = time.monotonic()
+                now = _now_s()
                 for task in done:
                     arrived[tasks[task]] = cast("M", task.result())
                     decision = gather.arrival(tasks[task], now)
@@ -210,9 +209,9 @@ class Context:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self.timings["wait"] += time.monotonic() - begin
+            self.timings["wait"] += _now_s() - begin
         if isinstance(decision, Abort):
-            waited = time.monotonic() - begin
+            waited = _now_s() - begin
             raise self.missed(kind, decision.missing, scope, waited)
         assert isinstance(decision, Proceed)
         return {name: arrived[name] for name in tasks.values() if name in decision.arrived}
@@ -270,7 +269,7 @@ class Context:
     def _waiting_text(
         self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
     ) -> str:
-        now = time.monotonic()
+        now = _now_s()
         heard = ", ".join(
             f"{name} was last heard {now - self._heard[name]:.0f} s ago"
             if name in self._heard
@@ -323,7 +322,7 @@ class Context:
                 f"{self.name} got a frame from {sender} that says it goes "
                 f"from {envelope.sender!r} to {envelope.receiver!r}"
             )
-        self._heard[sender] = time.monotonic()
+        self._heard[sender] = _now_s()
         if envelope.job != self._job:
             return  # of an earlier attempt at this job
         if (envelope.kind, self._roles[sender], self.role) not in self._declared:
@@ -355,12 +354,12 @@ class Context:
     async def compute(
         self, stage: Stage, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run `work` on a thread, booked under `stage`, while messages keep coming in."""
-        begin = time.perf_counter()
+        """Run `work`, booked under `stage`, while messages keep coming in."""
+        begin = _now_s()
         try:
-            return await asyncio.to_thread(work, *args, **kwargs)
+            return await self._transport.compute(stage, work, *args, **kwargs)
         finally:
-            self.timings[stage] += time.perf_counter() - begin
+            self.timings[stage] += _now_s() - begin
 
     def progress(self, text: str, done: int, total: int) -> None:
         """Tell whoever watches how far the party is. Callable from any thread."""
@@ -368,3 +367,8 @@ class Context:
 
     def note(self, text: str) -> None:
         self._on_event(Event(self.name, "note", text))
+
+
+def _now_s() -> float:
+    """The clock of the loop: the machine's own, or a virtual one."""
+    return asyncio.get_running_loop().time()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, ParamSpec, TypeVar
 
 from vfl.messages import Array
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Transport(ABC):
@@ -24,3 +29,13 @@ class Transport(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Stop receiving."""
+
+    async def compute(
+        self,
+        stage: str,  # noqa: ARG002  what a clock of its own may charge by
+        work: Callable[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do a party's work of that stage while frames keep coming in: on a thread."""
+        return await asyncio.to_thread(work, *args, **kwargs)
