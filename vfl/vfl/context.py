@@ -198,7 +198,7 @@ class Context:
                     pending, timeout=max(pause, 0.0), return_when=asyncio.FIRST_COMPLETED
                 )
                 now = _now_s()
-                for task in done:
+                for task in (task for task in pending if task in done):  # a set has no order
                     arrived[tasks[task]] = cast("M", task.result())
                     decision = gather.arrival(tasks[task], now)
                 if not done:
