@@ -10,8 +10,11 @@ import pytest
 
 from vfl.errors import PartyLostError
 from vfl.transport.base import Transport
+from vfl.transport.clock import VirtualLoop
 from vfl.transport.inprocess import InProcess
+from vfl.transport.virtual import VirtualNetwork
 from vfl_crypto import wire
+from vfl_scheduler import Fluctuation, LinkModel, connector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +33,7 @@ class TransportContract:
 
     __test__: ClassVar[bool] = False
     in_process: ClassVar[bool]
+    run = staticmethod(asyncio.run)
 
     def test_a_frame_arrives_as_the_very_bytes_with_the_name_of_its_sender(self, ends):
         sent = frame(1000, b"header")
@@ -38,7 +42,7 @@ class TransportContract:
             await ends["a"].send("b", sent)
             return await ends["b"].receive()
 
-        sender, received = asyncio.run(scenario())
+        sender, received = self.run(scenario())
         assert sender == "a"
         assert (received.dtype, received.ndim) == (np.uint8, 1)
         assert received.tobytes() == sent.tobytes()
@@ -51,7 +55,7 @@ class TransportContract:
             await ends["a"].send("b", sent)
             return await ends["b"].receive()
 
-        _, received = asyncio.run(scenario())
+        _, received = self.run(scenario())
         assert wire.unpack(received).digest == wire.unpack(sent).digest
 
     @pytest.mark.parametrize("size", [100, 1 << 20], ids=["small", "large"])
@@ -64,7 +68,7 @@ class TransportContract:
             sent[:] = 0
             return await ends["b"].receive()
 
-        _, received = asyncio.run(scenario())
+        _, received = self.run(scenario())
         assert received.tobytes() == before
 
     def test_every_frame_of_every_sender_arrives_once(self, ends):
@@ -74,7 +78,7 @@ class TransportContract:
             await asyncio.gather(*(ends[s].send("c", frame(8, header)) for s, header in expected))
             return [await ends["c"].receive() for _ in expected]
 
-        arrived = [(sender, wire.unpack(f).header) for sender, f in asyncio.run(scenario())]
+        arrived = [(sender, wire.unpack(f).header) for sender, f in self.run(scenario())]
         assert len(arrived) == len(expected)
         assert set(arrived) == expected
 
@@ -84,7 +88,7 @@ class TransportContract:
             await ends["a"].send("c", frame(8, b"elsewhere"))
             return await asyncio.wait_for(ends["b"].receive(), 10)
 
-        assert wire.unpack(asyncio.run(scenario())[1]).header == b"early"
+        assert wire.unpack(self.run(scenario())[1]).header == b"early"
 
     def test_receive_waits_until_something_comes(self, ends):
         async def scenario():
@@ -94,7 +98,7 @@ class TransportContract:
             await ends["c"].send("b", frame(8))
             return await asyncio.wait_for(waiting, 10)
 
-        assert asyncio.run(scenario())[0] == "c"
+        assert self.run(scenario())[0] == "c"
 
     def test_a_closed_end_is_a_lost_party(self, ends):
         async def scenario():
@@ -102,11 +106,16 @@ class TransportContract:
             await ends["a"].send("b", frame(8))
 
         with pytest.raises(PartyLostError, match="a cannot reach b: it has left the job"):
-            asyncio.run(scenario())
+            self.run(scenario())
 
     def test_a_name_that_nobody_bears_is_a_lost_party(self, ends):
         with pytest.raises(PartyLostError, match="a cannot reach nobody"):
-            asyncio.run(ends["a"].send("nobody", frame(8)))
+            self.run(ends["a"].send("nobody", frame(8)))
+
+    def test_work_gives_its_result_or_its_error(self, ends):
+        assert self.run(ends["a"].compute("compute", divmod, 7, 2)) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            self.run(ends["a"].compute("compute", divmod, 7, 0))
 
     def test_it_says_truly_whether_another_process_sees_a_frame(self, ends):
         assert ends["a"].in_process is self.in_process
@@ -173,6 +182,22 @@ def actors(ray_cluster):
     yield actors
     for a in actors.values():
         ray.kill(a)
+
+
+def run_virtually(coroutine):
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(coroutine)
+
+
+class TestVirtual(TransportContract):
+    __test__ = True
+    in_process = True
+    run = staticmethod(run_virtually)
+
+    @pytest.fixture
+    def ends(self) -> Mapping[str, Transport]:
+        model = LinkModel(10e6, 0.02, Fluctuation(0.5), loss=0.2, outages=((0.1, 0.3),))
+        return VirtualNetwork(NAMES, connector(model, seed=1)).ends
 
 
 @pytest.mark.ray

@@ -10,7 +10,8 @@ from vfl.errors import PartyLostError
 from vfl.transport.base import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+    from typing import Any
 
     from vfl.context import Event
     from vfl.messages import Array
@@ -61,16 +62,28 @@ def launch(
         ends = InProcess.network(assignments)
         async with asyncio.TaskGroup() as group:
             tasks = {
-                name: group.create_task(_as_coroutine(program(assignment, ends[name], on_event)))
+                name: group.create_task(as_coroutine(program(assignment, ends[name], on_event)))
                 for name, assignment in assignments.items()
             }
         return {name: task.result() for name, task in tasks.items()}
 
-    outcome: list[dict[str, R] | BaseException] = []
+    return run_apart(everyone)
 
-    def run() -> None:  # on a thread of its own, so that it works inside a notebook's event loop
+
+def run_apart(
+    main: Callable[[], Coroutine[Any, Any, R]],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> R:
+    """Run `main` on a loop and a thread of its own: so it works inside a notebook's event loop.
+
+    Of a group of errors the first is raised.
+    """
+    outcome: list[R | BaseException] = []
+
+    def run() -> None:
         try:
-            outcome.append(asyncio.run(everyone()))
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                outcome.append(runner.run(main()))
         except BaseExceptionGroup as group:
             outcome.append(group.exceptions[0])
         except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
@@ -85,5 +98,6 @@ def launch(
     return result
 
 
-async def _as_coroutine(awaitable: Awaitable[R]) -> R:
+async def as_coroutine(awaitable: Awaitable[R]) -> R:
+    """A task wants a coroutine."""
     return await awaitable
