@@ -98,6 +98,7 @@ def small_job(tmp_path):
         strangers: int = 7,
         table_seed: int = 1,
         deadline_s: float = 20.0,
+        schedule: ScheduleSpec | None = None,
         security: str = "arbiter",
         tables: Tables | None = None,
         **options: Any,
@@ -126,7 +127,7 @@ def small_job(tmp_path):
             security=security,
             crypto=CryptoSpec(crypto, TEST_KEY_BITS),
             transport="inprocess",
-            schedule=ScheduleSpec(deadline_s=deadline_s),
+            schedule=schedule or ScheduleSpec(deadline_s=deadline_s),
             **options,
         )
         return SmallJob(check_job(job), tables, folder)

@@ -40,11 +40,10 @@ class Deadline:
             return AskMore(overdue, state.now_s + self.seconds)
         if overdue and self.on_lost == "drop":
             return Drop(overdue)
-        ends = (s + self.seconds for s in state.asked.values())
-        next_s = next((end_s for end_s in ends if end_s > state.now_s), None)
-        if overdue or next_s is None:
+        if overdue or state.missing <= state.lost:
             return Abort(overdue or state.missing)
-        return Wait(min(until_s, next_s))
+        ends = (asked_s + self.seconds for asked_s in state.asked.values())
+        return Wait(min(until_s, next((s for s in ends if s > state.now_s), float("inf"))))
 
     def unexcused(self, state: GatherState) -> frozenset[str]:
         """Who is overdue and cannot be replaced by what it once sent."""

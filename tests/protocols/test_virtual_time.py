@@ -232,7 +232,7 @@ async def answers(ctx):
 ASKED = {"bank": asks, "p0": answers, "p1": answers}
 
 
-def test_contributions_of_one_instant_come_in_the_order_of_the_parties():
+def test_contributions_of_one_instant_come_in_the_order_of_the_parties(monkeypatch):
     names = [f"p{k}" for k in range(12)]
     roster, orders = Roster("bank", tuple(names)), []
 
@@ -241,10 +241,12 @@ def test_contributions_of_one_instant_come_in_the_order_of_the_parties():
             orders.append(list(state.arrived))
             return super().decide(state)
 
+    monkeypatch.setattr("vfl.context.AllArrived", Recorder)
+
     async def part(name, end, on_event):
         context = Context(
             name, roster, end, Ledger(roster.roles),
-            job="session", declared=SPOKEN, policy=Recorder(300.0), on_event=on_event,
+            job="session", declared=SPOKEN, on_event=on_event,
         )  # fmt: skip
         async with context:
             if name != "bank":

@@ -181,14 +181,14 @@ class Context:
 
     async def gather(self, kind: type[M], *, from_: Iterable[str], scope: str) -> dict[str, M]:
         """One message of this class from each sender. Raises `DeadlineError`, `ProtocolError`."""
-        begin = _now_s()
+        begin = now_s()
         tasks = {asyncio.ensure_future(self._take(kind.kind, name, scope)): name for name in from_}
         gather = Gather.of(self._all, tasks.values(), begin)
         decision: Decision = gather.start()
         arrived: dict[str, M] = {}
         try:
             while isinstance(decision, Wait | AskMore):
-                now = _now_s()
+                now = now_s()
                 if isinstance(decision, AskMore):
                     decision = gather.ask(decision.parties, now)
                     continue
@@ -197,7 +197,7 @@ class Context:
                 done, _ = await asyncio.wait(
                     pending, timeout=max(pause, 0.0), return_when=asyncio.FIRST_COMPLETED
                 )
-                now = _now_s()
+                now = now_s()
                 for task in (task for task in pending if task in done):  # a set has no order
                     arrived[tasks[task]] = cast("M", task.result())
                     decision = gather.arrival(tasks[task], now)
@@ -209,9 +209,9 @@ class Context:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self.timings["wait"] += _now_s() - begin
+            self.timings["wait"] += now_s() - begin
         if isinstance(decision, Abort):
-            waited = _now_s() - begin
+            waited = now_s() - begin
             raise self.missed(kind, decision.missing, scope, waited)
         assert isinstance(decision, Proceed)
         return {name: arrived[name] for name in tasks.values() if name in decision.arrived}
@@ -235,12 +235,11 @@ class Context:
 
         `missing` are those of its senders whose message is waited for, all if not given.
         """
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
+        begin = now_s()
         missing = frozenset(stream.senders if missing is None else missing)
         while True:
-            found = await stream.next(min(loop.time() + NOTICE_S, begin + self.deadline_s))
-            waited = loop.time() - begin
+            found = await stream.next(min(now_s() + NOTICE_S, begin + self.deadline_s))
+            waited = now_s() - begin
             if found:
                 self.timings["wait"] += waited
                 return found
@@ -269,7 +268,7 @@ class Context:
     def _waiting_text(
         self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
     ) -> str:
-        now = _now_s()
+        now = now_s()
         heard = ", ".join(
             f"{name} was last heard {now - self._heard[name]:.0f} s ago"
             if name in self._heard
@@ -322,7 +321,7 @@ class Context:
                 f"{self.name} got a frame from {sender} that says it goes "
                 f"from {envelope.sender!r} to {envelope.receiver!r}"
             )
-        self._heard[sender] = _now_s()
+        self._heard[sender] = now_s()
         if envelope.job != self._job:
             return  # of an earlier attempt at this job
         if (envelope.kind, self._roles[sender], self.role) not in self._declared:
@@ -355,11 +354,11 @@ class Context:
         self, stage: Stage, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Run `work`, booked under `stage`, while messages keep coming in."""
-        begin = _now_s()
+        begin = now_s()
         try:
             return await self._transport.compute(stage, work, *args, **kwargs)
         finally:
-            self.timings[stage] += _now_s() - begin
+            self.timings[stage] += now_s() - begin
 
     def progress(self, text: str, done: int, total: int) -> None:
         """Tell whoever watches how far the party is. Callable from any thread."""
@@ -369,6 +368,6 @@ class Context:
         self._on_event(Event(self.name, "note", text))
 
 
-def _now_s() -> float:
+def now_s() -> float:
     """The clock of the loop: the machine's own, or a virtual one."""
     return asyncio.get_running_loop().time()

@@ -7,10 +7,10 @@ by `SCOPE/pass/batch`, with `/again` and a number behind it where their owner en
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from vfl import context
+from vfl.context import now_s
 from vfl.errors import ProtocolError
 from vfl.messages import Message
 from vfl.outbox import Outbox
@@ -62,39 +62,42 @@ class Contributions(Generic[M]):
 
     async def gather(self, at: At) -> Ended[M]:
         """What the round goes on with. Raises `DeadlineError` naming who is missing."""
-        ctx, rounds, clock = self._ctx, self.rounds, asyncio.get_running_loop()
+        ctx, rounds = self._ctx, self.rounds
         while delivery := self._stream.take():
             self._arrived(delivery)
-        begin = clock.time()
-        decision = rounds.begin(at, begin)
+        begin = now_s()
+        rounds.begin(at, begin)
         try:
-            while not isinstance(decision, Proceed | Reuse):
+            while True:
                 self._answer()
-                now = clock.time()
-                match decision:
+                now = now_s()
+                match rounds.tick(now):
                     case Wait(until_s):
                         delivery = await self._stream.next(min(until_s, now + context.NOTICE_S))
                         if delivery:
                             self._arrived(delivery)
-                        elif clock.time() < until_s:
+                        elif now_s() < until_s:
                             ctx.waiting(self._kind, rounds.missing, scope_of(at), now - begin)
-                        decision = rounds.tick(clock.time())
                     case AskMore(parties):
                         ctx.waiting(self._kind, parties, scope_of(at), now - begin)
                         for party in sorted(parties & self._sent.keys()):
                             self._post(party, *self._sent[party])
-                        decision = rounds.ask(parties, now)
+                        rounds.ask(parties, now)
                     case Drop(parties):
                         ctx.note(_lost(parties, "training goes on without their columns"))
-                        decision = rounds.drop(parties)
+                        rounds.drop(parties)
                     case Abort(missing):
                         raise ctx.missed(self._kind, missing, scope_of(at), now - begin)
+                    case Proceed() | Reuse() as decision:
+                        return self._end(decision)
         finally:
-            ctx.timings["wait"] += clock.time() - begin
-        before = set(rounds.lost)
-        ended = rounds.end(decision, clock.time())
-        if given_up := rounds.lost - before:
-            ctx.note(_lost(given_up, "their last contributions stand in"))
+            ctx.timings["wait"] += now_s() - begin
+
+    def _end(self, decision: Proceed | Reuse) -> Ended[M]:
+        before = set(self.rounds.lost)
+        ended = self.rounds.end(decision, now_s())
+        if given_up := self.rounds.lost - before:
+            self._ctx.note(_lost(given_up, "their last contributions stand in"))
         return ended
 
     def publish(self, result: Message, at: At) -> None:
@@ -122,7 +125,7 @@ class Contributions(Generic[M]):
     def _answer(self) -> None:
         if self._newest is None:
             return
-        for party in self.rounds.answer(asyncio.get_running_loop().time()):
+        for party in self.rounds.answer(now_s()):
             self._post(party, *self._newest)
 
     def _post(self, party: str, message: Message, scope: str) -> None:
