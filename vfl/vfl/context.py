@@ -233,20 +233,20 @@ class Context:
     ) -> Delivery[M]:
         """The next message of a stream, for which `scope` waits. Raises `DeadlineError`.
 
-        `missing` are those of its senders whose message is waited for, all if not given.
+        `missing` are those of its senders whose message is waited for, all if not given. They may
+        themselves be waiting, so they get half as long again to name whom they wait for.
         """
-        begin = now_s()
-        missing = frozenset(stream.senders if missing is None else missing)
-        while True:
-            found = await stream.next(min(now_s() + NOTICE_S, begin + self.deadline_s))
+        begin, limit_s = now_s(), 1.5 * self.deadline_s
+        kind, names = next(iter(stream.kinds)), frozenset(stream.senders)
+        if missing is not None:
+            names = frozenset(missing)
+        while not (found := await stream.next(now_s() + min(NOTICE_S, limit_s))):
             waited = now_s() - begin
-            if found:
-                self.timings["wait"] += waited
-                return found
-            kind = next(iter(stream.kinds))
-            if waited >= self.deadline_s and self._all.deadline.on_lost != "wait":
-                raise self.missed(kind, missing, scope, waited)
-            self.waiting(kind, missing, scope, waited)
+            if waited >= limit_s and self._all.deadline.on_lost != "wait":
+                raise self.missed(kind, names, scope, waited)
+            self.waiting(kind, names, scope, waited)
+        self.timings["wait"] += now_s() - begin
+        return found
 
     def missed(
         self, kind: type[Message], missing: frozenset[str], scope: str, waited: float

@@ -102,9 +102,11 @@ class Desk:
         Where training goes on without somebody, the active party's are enough.
         """
         self._moved, self._served = {}, dict.fromkeys(self.parties, 0)
-        tolerant = self._training.tolerant
-        needed = {self._ctx.roster.active} if tolerant else set(self.parties)
-        waiting = [] if tolerant else await self._first_gradients()
+        needed = {self._ctx.roster.active} if self._training.tolerant else set(self.parties)
+        waiting: list[Delivery[Message]] = []
+        patient = self._training.tolerant or self._training.policy.deadline.on_lost == "wait"
+        if not self._columns and not patient:
+            waiting = await self._first_gradients()
         while needed:
             found = waiting.pop() if waiting else await self._next(self._served)
             at = await self._serve(found)
@@ -113,7 +115,8 @@ class Desk:
 
     async def end_pass(self) -> None:
         """Say how far all moved, and whether that was the end; perhaps change the key."""
-        budget = sum(self._columns.values()) * len(self._batch_rows)
+        gradients = len(self._batch_rows) + self._training.tolerant  # a late one on top
+        budget = sum(self._columns.values()) * gradients
         everybody = len(self._moved) == len(self.parties)
         moved = [self._moved[name] for name in self.parties if name in self._moved]
         with np.errstate(over="ignore"):  # a diverging run is refused at its next step
@@ -183,7 +186,7 @@ class Desk:
         return at
 
     async def _first_gradients(self) -> list[Delivery[Message]]:
-        """Of the pass. A key is changed between passes, so one must do for all of this one."""
+        """Of all parties: a key is changed between passes, so one must do for the first one."""
         found: dict[str, Delivery[Message]] = {}
         while len(found) < len(self.parties):
             delivery = await self._next({name: name in found for name in self.parties})
