@@ -76,6 +76,7 @@ def _parties(job: JobSpec) -> list[str]:
         if role != "arbiter" and p.data is None:
             found.append(f"party {p.name!r} needs data: the path of its table")
         found += _encode_problems(p, guarded=not job.accept_gradient_leak)
+        found += _pca_problems(p)
     if count["active"] != 1 and len(labelled) <= 1:
         found.append("exactly one party must be active: give one party a label:")
     if count["passive"] < 1:
@@ -284,5 +285,24 @@ def _encode_problems(party: PartySpec, *, guarded: bool) -> list[str]:
         ),
         "encode.max_levels must be at least 2": encode.max_levels >= 2,
         "encode.columns must name at least one; leave it out for all text": encode.columns != [],
+    }
+    return [f"party {party.name!r}: {text}" for text in _failed(checks)]
+
+
+def _pca_problems(party: PartySpec) -> list[str]:
+    pca = party.pca
+    if pca is None:
+        return []
+    checks = {
+        "an arbiter has no columns: remove pca:": party.role != "arbiter",
+        "pca needs either ratio or variance: name one of them": (
+            (pca.ratio is None) != (pca.variance is None)
+        ),
+        "pca.ratio must lie in (0, 1]; 1 keeps as many as the columns": (
+            pca.ratio is None or 0 < pca.ratio <= 1
+        ),
+        "pca.variance must lie in (0, 1]; 1 keeps all that vary": (
+            pca.variance is None or 0 < pca.variance <= 1
+        ),
     }
     return [f"party {party.name!r}: {text}" for text in _failed(checks)]

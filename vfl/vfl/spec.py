@@ -25,6 +25,13 @@ class OneHotSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     max_levels: int = 32  # categories kept of a column, the most frequent ones
 
 
+class PcaSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How many principal axes of a party's columns train: exactly one of the two."""
+
+    ratio: float | None = None  # of the encoded columns, rounded, at least one axis
+    variance: float | None = None  # of the training rows, that the fewest axes must reach
+
+
 class PartySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One participant. `label` makes it the active party, `role: arbiter` the arbiter."""
 
@@ -39,6 +46,7 @@ class PartySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     impute: Literal["mean", "median", "zero"] | None = None
     scale: Literal["standard", "none"] = "standard"
     encode: Literal["one_hot"] | OneHotSpec | None = None  # text columns are refused when absent
+    pca: PcaSpec | None = None  # train on fewer columns, projections of all
     placement: dict[str, str] = {}  # Ray node labels
     folder: str | None = None  # private folder on the party's own node
 
@@ -284,7 +292,7 @@ def _explain(text: str) -> str:
     match = re.search(r"unknown field `([^`]*)`", text)
     if match:
         structs = (
-            JobSpec, PartySpec, OneHotSpec, LogisticRegression, EarlyStopping, CryptoSpec,
+            JobSpec, PartySpec, OneHotSpec, PcaSpec, LogisticRegression, EarlyStopping, CryptoSpec,
             ScheduleSpec,
         )  # fmt: skip
         known = sorted({field for struct in structs for field in struct.__struct_fields__})

@@ -69,9 +69,8 @@ class Preprocessor:
         centre, factor = np.zeros(len(names)), np.ones(len(names))
         notes = []
         if scale == "standard":
-            low, high = filled.min(axis=0), filled.max(axis=0)
+            constant = constant_columns(filled)
             with np.errstate(over="ignore", invalid="ignore"):  # refused below
-                constant = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
                 centre, spread = filled.mean(axis=0), filled.std(axis=0)
             for name in np.asarray(names)[~constant & ~((spread > 1e-150) & (spread < 1e150))]:
                 raise DataError(
@@ -79,7 +78,9 @@ class Preprocessor:
                     f"unit or drop: [{name}]"
                 )
             factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, spread))
-            centre = np.where(constant, low, centre)  # finite also where the sum is not
+            centre = np.where(
+                constant, filled.min(axis=0), centre
+            )  # finite also where the sum is not
             notes = [
                 f"column '{name}' is constant over the training rows and counts as 0"
                 for name in np.asarray(names)[constant]
@@ -137,6 +138,13 @@ class Preprocessor:
                 "the stored preprocessing is damaged or of another version; fit it again"
             )
         return made
+
+
+def constant_columns(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which columns of finite values (n, f), n >= 1, are the same in all rows, to `ROUNDING`."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    with np.errstate(over="ignore"):
+        return np.asarray(high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high)))
 
 
 def _refuse_missing(values: NDArray[np.float64], names: Sequence[str], party: str) -> None:

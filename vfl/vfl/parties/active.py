@@ -56,7 +56,8 @@ class ActiveParty(DataParty):
         table = data.table.take(range(data.held_out.start, data.held_out.stop))
         found = response.metrics(z, table)
         trained = response.target(data.table.take(range(data.train.stop)))[:, 0]
-        columns, held_out = data.X[data.train], data.X[data.held_out]
+        scaled = data.scaled
+        columns, held_out = scaled[data.train], scaled[data.held_out]
         if response.family is LOGISTIC:
             alone = metrics.logistic_baseline(columns, trained > 0, held_out)
             y = response.target(table)[:, 0] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import resource
 import sys
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ import numpy as np
 from vfl.checkpoint import Checkpoints, read_json, write_atomically
 from vfl.data.coefficients import Coefficient, coefficients
 from vfl.data.encode import Coding, encode, fit_codings
+from vfl.data.pca import Projection
 from vfl.data.preprocess import Preprocessor
 from vfl.data.table import Table, read_table
 from vfl.errors import AlignmentError, CheckpointError, DataError, JobError
@@ -44,30 +46,58 @@ class StoredModel(msgspec.Struct, frozen=True):
     party: str
     model: str  # "logistic_regression", "linear_regression", ...
     names: list[str]  # the columns of its table
-    weights: list[list[float]]  # (g, k) of the encoded and preprocessed columns, as in `names`
+    weights: list[list[float]]  # (g, k) of the encoded and preprocessed columns, as in `names`,
+    # or of their projection
     intercept: list[float]  # (k,), the party's part: zeros at a passive one, but for sealed models
     preprocessor: dict[str, Any]
     label_values: list[float] = []  # negative and positive class, or mean and spread of the label
     classes: list[str] = []  # of a multinomial model, at the active party
     codings: list[Coding] = []
     scores_opened: int = 0  # vectors of training scores that the active party has learnt
+    projection: Projection | None = None
+
+    @property
+    def whole(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (g, k) of all encoded and preprocessed columns, and intercepts (k,) for them."""
+        intercept = np.array(self.intercept)
+        weights = np.array(self.weights).reshape(-1, len(intercept))
+        return (
+            self.projection.expand(weights, intercept) if self.projection else (weights, intercept)
+        )
 
 
 @dataclass
 class Prepared:
-    """A data party's aligned columns, encoded and preprocessed: float64 (n, g), training first."""
+    """A data party's aligned columns, training rows first.
+
+    Encoded, preprocessed and, with `pca`, projected: float64 (n, g).
+    """
 
     table: Table
     X: NDArray[np.float64]
     codings: list[Coding]
     preprocessor: Preprocessor
+    projection: Projection | None
     train: slice
     held_out: slice
 
     @property
     def digest(self) -> str:
-        """Of the table as it was aligned: what a resumed run must find again."""
-        return self.table.digest
+        """Of the table as it was aligned: what a resumed run must find again.
+
+        And of its projection, but for rounding: weights so far are of those axes.
+        """
+        if self.projection is None:
+            return self.table.digest
+        axes = np.rint(np.ldexp(self.projection.matrix, 20)).astype(np.int64)
+        return hashlib.sha256(self.table.digest.encode() + axes.tobytes()).hexdigest()
+
+    @property
+    def scaled(self) -> NDArray[np.float64]:
+        """All columns, not projected: float64 (n, f)."""
+        if self.projection is None:
+            return self.X
+        return self.preprocessor.transform(encode(self.table, self.codings)[0])
 
 
 class Party(ABC):
@@ -118,7 +148,7 @@ class DataParty(Party):
         )  # fmt: skip
 
     async def prepare(self, ctx: Context, table: Table, rows: NDArray[np.intp]) -> Prepared:
-        """Put the joint rows in order, fit encoding and scaling on training rows, apply both."""
+        """Put the joint rows in order; fit encoding, scaling, pca on training rows, and apply."""
         spec = self.spec
         train, held_out = linear.split(len(rows), self.job.test_fraction)
         if not train.stop:
@@ -131,15 +161,24 @@ class DataParty(Party):
         if self.job.opens_gradients:
             batches = linear.batches(train.stop, self.job.model.batch_size)
 
-        def work() -> tuple[list[Coding], Preprocessor, NDArray[np.float64]]:
+        def work() -> Prepared:
             codings, fitted, values = self._fit_columns(aligned, batches)
-            return codings, fitted, fitted.transform(values)
+            X, projection = fitted.transform(values), None
+            if spec.pca:
+                projection = Projection.fit(X[train], spec.pca, fitted.party)
+                if not projection.axes and spec.label is None:
+                    raise DataError(
+                        f"{fitted.party}: no column varies over the training rows, so pca leaves "
+                        "none; check columns:"
+                    )
+                X = projection.compress(X)
+            return Prepared(aligned, X, codings, fitted, projection, train, held_out)
 
-        codings, preprocessor, X = await ctx.compute("compute", work)
+        data = await ctx.compute("compute", work)
         if self.job.security == "arbiter":
             least = TINY_STEPS * 2.0 ** -matrix_bits(self.job.cipher)
-            _refuse_tiny_columns(spec.name, preprocessor.names, X[train], least)
-        return Prepared(aligned, X, codings, preprocessor, train, held_out)
+            _refuse_tiny_columns(spec.name, data, least)
+        return data
 
     def check_early(self, table: Table) -> None:
         """Refuse columns that cannot be encoded or filled before anything is sent."""
@@ -178,14 +217,15 @@ class DataParty(Party):
             self.spec.name, str(kind), list(data.table.names), outcome.weights.tolist(),
             outcome.intercept.tolist(), data.preprocessor.to_dict(),
             list(response.values) if response else [], list(response.classes) if response else [],
-            data.codings, outcome.opened,
+            data.codings, outcome.opened, data.projection,
         )  # fmt: skip
         write_atomically(self.folder / "model.json", model, self.spec.name)
+        whole, intercept = model.whole
         names = model.classes or [str(place + 1) for place in range(width)]
         several = isinstance(self.job.model, MultinomialRegression)
         lines = [
             (name, *line) if several else line
-            for name, weights, own in zip(names, outcome.weights.T, outcome.intercept, strict=True)
+            for name, weights, own in zip(names, whole.T, intercept, strict=True)
             for line in coefficients(
                 model.names, model.codings, data.preprocessor, weights, float(own)
             )
@@ -223,8 +263,11 @@ class DataParty(Party):
         values, _ = encode(table, model.codings)
         fitted = Preprocessor.from_dict(model.preprocessor)
         fitted = replace(fitted, party=f"{self.spec.name}, {table.source}")  # who errors name
+        X = fitted.transform(values)
+        if model.projection:
+            X = model.projection.compress(X)
         weights = np.array(model.weights).reshape(-1, len(model.intercept))
-        return table, fitted.transform(values) @ weights + np.array(model.intercept)
+        return table, X @ weights + np.array(model.intercept)
 
 
 def _peak_bytes() -> int:
@@ -238,17 +281,20 @@ def folder_of(party: PartySpec, run: Path) -> Path:
     return Path(party.folder) / run.name if party.folder else run / party.name
 
 
-def _refuse_tiny_columns(
-    party: str, names: Sequence[str], X: NDArray[np.float64], least: float
-) -> None:
-    """Columns (n, f) that fixed point would turn into zeros, or nearly."""
-    size = np.sqrt(np.mean(X**2, axis=0))
-    tiny = [name for name, rms in zip(names, size, strict=True) if 0.0 < rms < least]
-    tiny = list(dict.fromkeys(tiny))  # the columns of one category have one name
-    if tiny:
+def _refuse_tiny_columns(party: str, data: Prepared, least: float) -> None:
+    """Columns whose training rows fixed point would turn into zeros, or nearly."""
+    size = np.sqrt(np.mean(data.X[data.train] ** 2, axis=0))
+    tiny = (size > 0.0) & (size < least)
+    if data.projection and tiny.any():
         raise DataError(
-            f"{party}: the values of {', '.join(tiny[:20])} are too small to be encrypted (root "
-            f"mean square below {least:g}); set scale: standard, or another unit"
+            f"{party}: pca keeps {tiny.sum()} axes along which the columns vary too little to be "
+            f"encrypted (root mean square below {least:g}); lower its ratio or variance"
+        )
+    if tiny.any():
+        named = dict.fromkeys(np.array(data.preprocessor.names)[tiny])  # a category has one name
+        raise DataError(
+            f"{party}: the values of {', '.join(list(named)[:20])} are too small to be encrypted "
+            f"(root mean square below {least:g}); set scale: standard, or another unit"
         )
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 async def passive(party: DataParty, ctx: Context, data: Prepared) -> Outcome:
     earlier = _earlier(party, data)
-    warm = None if earlier is None else _rescaled(earlier, data)
+    warm = None if earlier is None else _rescaled(earlier, data)[0]
     trained = await shared.passive(ctx, _training(party, data, earlier), data.X[data.train], warm)
     nothing = np.zeros(trained.weights.shape[1])
     return Outcome(trained.weights, nothing, trained.rounds, opened=trained.opened)
@@ -44,9 +44,9 @@ async def active(party: DataParty, ctx: Context, data: Prepared, response: Respo
     table = data.table.take(range(data.train.stop))
     earlier, warm = _earlier(party, data), None
     if earlier is not None:
-        warm = _rescaled(earlier, data)
+        warm, intercept = _rescaled(earlier, data)
         if party.job.model.intercept:
-            warm = np.vstack([warm, earlier.intercept])
+            warm = np.vstack([warm, intercept])
     target, tasks = response.target(table), _tasks(party.job, table, response)
     _check_tasks(table, response, target, tasks)
     trained = await shared.active(
@@ -150,9 +150,14 @@ def _earlier(party: DataParty, data: Prepared) -> StoredModel | None:
     return earlier
 
 
-def _rescaled(earlier: StoredModel, data: Prepared) -> Vector:
-    """Weights (f, k) of the earlier model for columns as they are scaled now."""
+def _rescaled(earlier: StoredModel, data: Prepared) -> tuple[Vector, Vector]:
+    """(f, k), (k,): the earlier model's weights and intercepts for columns as they are now.
+
+    Through the weights of all columns: the runs may scale and project them in other ways.
+    """
     before = np.array(earlier.preprocessor["factor"])
     now = np.array(data.preprocessor.factor)
     ratio = np.divide(before, now, out=np.zeros_like(before), where=now != 0)
-    return np.asarray(np.array(earlier.weights) * ratio[:, None])
+    weights, intercept = earlier.whole
+    weights = weights * ratio[:, None]
+    return data.projection.restrict(weights, intercept) if data.projection else (weights, intercept)
