@@ -101,6 +101,13 @@ PROBLEMS = {
     "party 'shop': encode.columns must name at least one": parties(
         BANK, SHOP | {"encode": {"columns": []}}
     ),
+    "party 'shop': pca needs either ratio or variance": parties(BANK, SHOP | {"pca": {}}),
+    "party 'bank': pca.ratio must lie in (0, 1]": parties(BANK | {"pca": {"ratio": 1.01}}, SHOP),
+    "party 'shop': pca.variance must lie in (0, 1]": parties(BANK, SHOP | {"pca": {"variance": 0}}),
+    "party 'notary': an arbiter has no columns: remove pca:": parties(
+        BANK, SHOP, NOTARY | {"pca": {"ratio": 0.5}}
+    )
+    | ARBITER,
     "party 'shop' needs data:": parties(BANK, {"name": "shop"}),
     "exactly one party must be active": parties(SHOP, SHOP | {"name": "mill"}),
     "at least one passive party": parties(BANK),
@@ -232,6 +239,8 @@ def test_what_a_guard_refuses_an_accepted_leak_allows(tmp_path):
         (GOOD | {"crypto": {"scheme": "paillier", "keybits": 1}}, "key_bits"),
         (GOOD | {"schedule": {"deadline": 1}}, "deadline_s"),
         (parties(BANK, SHOP | {"encode": {"min_row": 5}}), "min_rows"),
+        (parties(BANK, SHOP | {"pca": {"varianc": 0.9}}), "variance"),
+        (parties(BANK, SHOP | {"pcas": {"ratio": 0.9}}), "pca"),
     ],
 )
 def test_an_unknown_key_is_refused_and_the_nearest_suggested(tmp_path, job, near):
@@ -276,7 +285,7 @@ def test_a_file_that_is_not_there_is_a_job_error(tmp_path, name):
 def test_the_schema_covers_every_key():
     text = json.dumps(json_schema())
     parts = (
-        spec.OneHotSpec, spec.LogisticRegression, spec.PoissonRegression,
+        spec.OneHotSpec, spec.PcaSpec, spec.LogisticRegression, spec.PoissonRegression,
         spec.MultinomialRegression, spec.EarlyStopping, spec.CryptoSpec, spec.ScheduleSpec,
     )  # fmt: skip
     for struct in (JobSpec, PartySpec, *parts):
@@ -344,10 +353,27 @@ def test_encode_has_a_short_and_a_long_form(tmp_path):
     assert (run.folder / "shop" / "coefficients.csv").read_text().count("\nb,") == 3
 
 
+def test_pca_is_named_by_one_of_two_keys(tmp_path):
+    job = load(tmp_path, parties(BANK | {"pca": {"ratio": 0.6}}, SHOP | {"pca": {"variance": 1}}))
+    assert job.party("bank").pca == spec.PcaSpec(ratio=0.6)
+    assert job.party("shop").pca == spec.PcaSpec(variance=1.0)
+    assert load(tmp_path, GOOD).party("shop").pca is None
+    with pytest.raises(JobError, match="pca needs either ratio or variance"):
+        load(tmp_path, parties(BANK | {"pca": {"ratio": 0.6, "variance": 0.9}}, SHOP))
+    for key, value in (("ratio", ".nan"), ("ratio", "-0.5"), ("variance", ".inf")):
+        text = f"parties: [{{name: a, data: a, label: y}}, {{name: b, data: b, pca: {{{key}: {value}}}}}]"
+        with pytest.raises(JobError, match=rf"pca\.{key} must lie in"):
+            load(tmp_path, f"{text}\nmodel: {{type: linear_regression}}\n".encode())
+    run = fit(tmp_path, shop={"pca": {"ratio": 1.0}})  # as a mapping too
+    assert run.job.party("shop").pca == spec.PcaSpec(ratio=1.0)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"shop": {"scale": "bogus"}},
+        {"shop": {"pca": 0.6}},
+        {"shop": {"pca": {"ratio": 2}}},
         {"shop": {"impute": "mode"}},
         {"shop": {"encode": "ordinal"}},
         {"shop": {"encode": {"min_rows": "few"}}},

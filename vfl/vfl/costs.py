@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from vfl.context import Roster
+from vfl.data.pca import most_axes
 from vfl.planner.shape import CLASSES, COLUMNS, ROWS, Shape, epochs_of, ones_of
 from vfl.planner.units import FAR, STATED
 from vfl.spec import CryptoSpec, MultinomialRegression
@@ -39,7 +40,7 @@ def predicted(job: JobSpec) -> dict[Chosen, float]:
     """Seconds of keys and rounds by cipher, for a checked job; infinite where one cannot do it."""
     model = job.model
     widths = [
-        COLUMNS if spec.columns is None else len(spec.columns)
+        most_axes(spec.pca, COLUMNS if spec.columns is None else len(spec.columns))
         for spec in map(job.party, job.roster.data_parties)
     ]
     widths[0] += ones_of(job)  # the active party is first

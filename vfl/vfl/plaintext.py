@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vfl.spec import JobSpec, ModelSpec, OneHotSpec, PartySpec
+    from vfl.spec import JobSpec, ModelSpec, OneHotSpec, PartySpec, PcaSpec
 
     Vector = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class Pooled:
     """Everybody's preprocessed columns in the order of training; the first `train` rows train.
 
     X float64 (n, f) with each party's columns at `columns`; y (n,) as in the file, or the place of
-    its class; weight (n,) as in the file.
+    its class; weight (n,) as in the file; axes (n_p, k_p) of the parties that project theirs.
     """
 
     X: Vector
@@ -53,6 +53,7 @@ class Pooled:
     weight: Vector
     columns: dict[str, slice]
     train: int
+    axes: dict[str, Vector]
 
 
 def pool(job: JobSpec) -> Pooled:
@@ -85,7 +86,12 @@ def pool(job: JobSpec) -> Pooled:
         parts.append(_preprocessed(own, party, train))
         columns[party.name] = slice(end, end + own.shape[1])
         end += own.shape[1]
-    return Pooled(np.hstack(parts), y, weight, columns, train)
+    axes = {
+        party.name: _axes(own[:train], party.pca)
+        for party, own in zip(parties, parts, strict=True)
+        if party.pca
+    }
+    return Pooled(np.hstack(parts), y, weight, columns, train, axes)
 
 
 def train(job: JobSpec, pooled: Pooled, rounds: int) -> Vector:
@@ -93,6 +99,11 @@ def train(job: JobSpec, pooled: Pooled, rounds: int) -> Vector:
 
     `rounds` are the steps that a run on shares took, or the epochs of one at the open level.
     """
+    projected, back = _projected(pooled)
+    return np.asarray(back @ _trained(job, projected, rounds))
+
+
+def _trained(job: JobSpec, pooled: Pooled, rounds: int) -> Vector:
     if job.security == "arbiter":
         return _coordinated(job.model, pooled)
     if job.level == "open":
@@ -289,6 +300,7 @@ def solve(model: ModelSpec, pooled: Pooled) -> Vector:
     """
     from sklearn import linear_model
 
+    pooled, back = _projected(pooled)
     n = pooled.train
     X, weight = pooled.X[:n], _weights(model, pooled)
     options = {"fit_intercept": model.intercept, "max_iter": 5000, "tol": 1e-8}
@@ -308,7 +320,7 @@ def solve(model: ModelSpec, pooled: Pooled) -> Vector:
     theta = np.vstack([coefficients.T, np.atleast_1d(found.intercept_)[None]])
     if isinstance(model, MultinomialRegression) and theta.shape[1] == 1:
         theta = np.hstack([-theta / 2, theta / 2])
-    return np.asarray(theta)
+    return np.asarray(back @ theta)
 
 
 def _order(tables: Sequence[Table], seed: int) -> NDArray[np.intp]:
@@ -376,6 +388,43 @@ def _preprocessed(X: Vector, party: PartySpec, train: int) -> Vector:
     return np.asarray(
         np.where(constant, 0.0, (X - X[:train].mean(axis=0)) / np.where(constant, 1.0, spread))
     )
+
+
+def _axes(X: Vector, pca: PcaSpec) -> Vector:
+    """(n, k) in the columns: eigenvectors of the covariance of training rows X (m, n)."""
+    X = X - X.mean(axis=0)
+    variances, axes = np.linalg.eigh(X.T @ X / len(X))
+    variances, axes = variances[::-1], axes[:, ::-1]
+    k = X.shape[1]
+    if pca.ratio is not None:
+        k = max(1, round(pca.ratio * k))
+    elif pca.variance is not None:
+        below = variances.cumsum() < (pca.variance - 1e-9) * variances.sum()
+        k = 1 + int(below.sum())
+    return axes[:, : min(k, int((variances > 1e-10 * variances.max(initial=0.0)).sum()))]
+
+
+def _projected(pooled: Pooled) -> tuple[Pooled, Vector]:
+    """The columns that train, and the matrix from their theta to that of all columns.
+
+    Theta of z = A'(x - c) is A theta with c'A theta less in the intercept.
+    """
+    if not pooled.axes:
+        return pooled, np.eye(pooled.X.shape[1] + 1)
+    parts, columns, blocks, end = [], {}, [], 0
+    for name, at in pooled.columns.items():
+        own = pooled.X[:, at]
+        axes, centre = np.eye(own.shape[1]), np.zeros(own.shape[1])
+        if name in pooled.axes:
+            axes, centre = pooled.axes[name], own[: pooled.train].mean(axis=0)
+        parts.append((own - centre) @ axes)
+        columns[name] = slice(end, end := end + axes.shape[1])
+        blocks.append((at, axes, -centre @ axes))
+    back = np.zeros((pooled.X.shape[1] + 1, end + 1))
+    for name, (at, axes, shift) in zip(columns, blocks, strict=True):
+        back[at, columns[name]], back[-1, columns[name]] = axes, shift
+    back[-1, -1] = 1.0
+    return replace(pooled, X=np.hstack(parts), columns=columns, axes={}), back
 
 
 def _with_ones(X: Vector) -> Vector:

@@ -159,6 +159,6 @@ def _weights(run: Run, pooled: plaintext.Pooled) -> Vector:
     outputs = max(len(model.intercept) for model in stored.values())
     theta = np.zeros((pooled.X.shape[1] + 1, outputs))
     for name, columns in pooled.columns.items():
-        theta[columns] = np.array(stored[name].weights).reshape(-1, outputs)
-        theta[-1] += stored[name].intercept
+        theta[columns], intercept = stored[name].whole
+        theta[-1] += intercept
     return theta

@@ -67,10 +67,8 @@ def _gradients(
             if job.accept_gradient_leak:
                 yield Advice("columns", f"{text}; labels can be solved for")
             else:
-                yield Advice(
-                    "columns", f"{text}; the job will be refused: use at least {bits} rows a "
-                    "column (larger batches, fewer columns)", refused=True,
-                )  # fmt: skip
+                yield _columns(job, name, text, f"use at least {bits} rows a column (larger "
+                               "batches, fewer columns, pca)")  # fmt: skip
     if job.accept_gradient_leak:
         yield Advice(
             "leak", "accept_gradient_leak: true switches the guards on opened gradients off"
@@ -81,6 +79,15 @@ def _gradients(
             "openings", f"an epoch opens {opened:,} values and a key of this cipher {openings:,}: "
             "the job will be refused; use fewer, larger batches (model.batch_size)", refused=True,
         )  # fmt: skip
+
+
+def _columns(job: JobSpec, name: str, text: str, remedy: str) -> Advice:
+    """A refusal for a party's columns: certain, unless how many there are is in their variance."""
+    pca = job.party(name).pca
+    if pca and pca.variance:
+        why = f"unless fewer reach pca.variance {pca.variance:g}, the job will be refused"
+        return Advice("columns", f"{text}; {why}: {remedy}")
+    return Advice("columns", f"{text}; the job will be refused: {remedy}", refused=True)
 
 
 def opened_scores(job: JobSpec, shape: Shape) -> Iterator[Advice]:
@@ -124,15 +131,12 @@ def handed_coefficients(job: JobSpec, shape: Shape) -> Iterator[Advice]:
         if width > MAX_LEVERAGE * shape.train:
             text = (
                 f"{name}: with {width} columns rows of {shape.train} have a leverage above "
-                f"{MAX_LEVERAGE}; "
+                f"{MAX_LEVERAGE}"
             )
             if job.accept_gradient_leak:
-                yield Advice("columns", text + "its coefficients show their labels")
+                yield Advice("columns", f"{text}; its coefficients show their labels")
             else:
-                yield Advice(
-                    "columns", text + "the job will be refused: use fewer columns or more rows",
-                    refused=True,
-                )  # fmt: skip
+                yield _columns(job, name, text, "use fewer columns, more rows, or pca")
     if job.accept_gradient_leak:
         yield Advice("leak", "accept_gradient_leak: true switches the guard on coefficients off")
     weights = sum(shape.ranks.values()) * shape.outputs

@@ -20,7 +20,7 @@ def data_memory(
     The table is there as read, in joint order and preprocessed; `matrix` is what else is made of
     it, `tiles` what the cipher makes of that and keeps.
     """
-    columns = shape.columns[name]
+    columns = shape.read(name)
     table = 8 * columns * (shape.rows[name] + 2 * shape.joint)
     parts = {
         "table": table, "matrix": matrix, "tiles": tiles, "ciphertexts": ciphertexts, "keys": keys

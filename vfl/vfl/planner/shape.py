@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from vfl.data.pca import most_axes
 from vfl.models import chebyshev, linear
 from vfl.protocols.guards import ScoreBudget
 from vfl.protocols.open import most_epochs
@@ -33,7 +34,7 @@ class Shape:
 
     roster: Roster
     rows: Mapping[str, int]  # of each data party's table
-    columns: Mapping[str, int]  # features, the active party's of ones included (`ones_of`)
+    columns: Mapping[str, int]  # that train, the active party's of ones included (`ones_of`)
     joint: int
     batches: tuple[int, ...]  # training rows of each
     epochs: int  # at most, in one fit
@@ -42,6 +43,13 @@ class Shape:
     fits: int = 1  # one, and one for each fold of a cross-validation
     warm: bool = False  # the last fit starts from weights
     opened: int = 0  # vectors of training scores, by the runs that it starts from
+    before: Mapping[str, int] = field(
+        default_factory=dict
+    )  # columns in a table, where pca has fewer
+
+    def read(self, name: str) -> int:
+        """Columns of a party's table."""
+        return self.before.get(name, self.columns[name])
 
     @property
     def train(self) -> int:
@@ -81,12 +89,18 @@ def shape_of(job: JobSpec, tables: Mapping[str, Size], opened: int = 0) -> Shape
         columns[name] = COLUMNS if spec.columns is None else len(spec.columns)
         guessed = "" if spec.columns is not None else f" and {columns[name]} columns"
         assumed.append(f"{name}: a table of {rows[name]:,} rows{guessed}, for it is not here")
-    columns[roster.active] += ones_of(job)
     joint = min(rows.values())
     if job.level != "arbiter":
         assumed.append("all columns of a party are independent")
     assumed.append(f"{joint:,} rows are common to all tables: as many as can be")
     train, _ = linear.split(joint, job.test_fraction)
+    before = {name: columns[name] for name in columns if job.party(name).pca}
+    for name, width in before.items():
+        pca = job.party(name).pca
+        columns[name] = min(most_axes(pca, width), max(1, train.stop - 1))
+        fewer = "as many vary" if pca and pca.ratio else "or fewer"
+        assumed.append(f"{name}: pca makes {columns[name]} columns of {width}, {fewer}")
+    columns[roster.active] += ones_of(job)
     slices = linear.batches(max(1, train.stop), job.model.batch_size)
     outputs = 1
     if isinstance(job.model, MultinomialRegression):
@@ -96,7 +110,7 @@ def shape_of(job: JobSpec, tables: Mapping[str, Size], opened: int = 0) -> Shape
             assumed.append(f"the label has {outputs} classes, for it cannot be counted here")
     shape = Shape(
         roster, rows, columns, joint, tuple(s.stop - s.start for s in slices), 1, tuple(assumed),
-        outputs, 1 + (job.folds or 0), job.warm_start is not None, opened,
+        outputs, 1 + (job.folds or 0), job.warm_start is not None, opened, before,
     )  # fmt: skip
     return replace(shape, epochs=epochs_of(job, shape))
 

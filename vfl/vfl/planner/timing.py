@@ -62,12 +62,14 @@ class Timing:
         )  # fmt: skip
 
     def read(self) -> float:
-        """All tables."""
+        """All tables, and their principal axes where a party asks for them."""
         seconds = {}
         for name in self.data:
             cell = self.units.read_cell * (1.0 if self.is_text(name) else NUMBER)
-            cells = self.shape.rows[name] * (self.shape.columns[name] + 1)
+            cells = self.shape.rows[name] * (self.shape.read(name) + 1)
+            pairs = self.shape.train * self.shape.before.get(name, 0) ** 2
             seconds[name] = self.book(name, "read", cells * cell)
+            seconds[name] += self.book(name, "compute", pairs * self.units.leverage)
         return self.at_once(seconds)
 
     def align(self) -> float:
