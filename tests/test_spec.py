@@ -361,9 +361,9 @@ def test_pca_is_named_by_one_of_two_keys(tmp_path):
     with pytest.raises(JobError, match="pca needs either ratio or variance"):
         load(tmp_path, parties(BANK | {"pca": {"ratio": 0.6, "variance": 0.9}}, SHOP))
     for key, value in (("ratio", ".nan"), ("ratio", "-0.5"), ("variance", ".inf")):
-        text = f"parties: [{{name: a, data: a, label: y}}, {{name: b, data: b, pca: {{{key}: {value}}}}}]"
+        text = yaml.safe_dump(parties(BANK, SHOP | {"pca": {key: 9.5}})).replace("9.5", value)
         with pytest.raises(JobError, match=rf"pca\.{key} must lie in"):
-            load(tmp_path, f"{text}\nmodel: {{type: linear_regression}}\n".encode())
+            load(tmp_path, text.encode())
     run = fit(tmp_path, shop={"pca": {"ratio": 1.0}})  # as a mapping too
     assert run.job.party("shop").pca == spec.PcaSpec(ratio=1.0)
 

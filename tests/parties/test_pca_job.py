@@ -221,7 +221,7 @@ def test_the_active_party_alone_is_judged_on_all_its_columns(tmp_path):
     ("security", "model", "pca"),
     [
         ("arbiter", vfl.LogisticRegression(epochs=4), PcaSpec(variance=0.8)),
-        ("open", vfl.LogisticRegression(epochs=20), PcaSpec(ratio=0.6)),
+        ("open", vfl.LogisticRegression(l2=0.1, epochs=30), PcaSpec(ratio=0.6)),
         ("shared", vfl.MultinomialRegression(epochs=8), PcaSpec(variance=0.9)),
         ("sealed", vfl.LinearRegression(), PcaSpec(ratio=0.6)),
     ],
