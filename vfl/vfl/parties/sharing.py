@@ -153,7 +153,8 @@ def _earlier(party: DataParty, data: Prepared) -> StoredModel | None:
 def _rescaled(earlier: StoredModel, data: Prepared) -> tuple[Vector, Vector]:
     """(f, k), (k,): the earlier model's weights and intercepts for columns as they are now.
 
-    Through the weights of all columns: the runs may scale and project them in other ways.
+    Through the weights of all columns: the runs may scale and project them in other ways. Where
+    these differ, other parties' intercepts do not follow, and training starts off by a constant.
     """
     before = np.array(earlier.preprocessor["factor"])
     now = np.array(data.preprocessor.factor)
