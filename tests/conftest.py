@@ -24,6 +24,15 @@ from vfl_crypto.paillier import PaillierScheme
 settings.register_profile("vfl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vfl")
 
+
+def pytest_collection_modifyitems(config, items):
+    """Of several workers one runs a whole file, and one all that needs the session's cluster."""
+    if hasattr(config, "workerinput"):
+        for item in items:
+            group = "ray" if item.get_closest_marker("ray") else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 TEST_KEY_BITS = 2048  # the smallest key that is not refused: jobs in tests make new keys each
 
 
