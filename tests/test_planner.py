@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import itertools
 import tracemalloc
-from collections import Counter
 
 import msgspec
 import numpy as np
 import pytest
 
-from vfl.api import ledger_entries, run_job
+from planned import bytes_of_forecast, bytes_of_run
+from vfl.api import run_job
 from vfl.data.table import read_table
 from vfl.planner.arbiter import forecast
 from vfl.planner.ciphers import cipher_costs
@@ -71,16 +71,9 @@ def predicted(made: JobSpec, units=STATED, link=HERE, ray=False):
 )  # fmt: skip
 def test_bytes_and_messages_are_those_of_the_ledger_of_a_real_run(made, tmp_path):
     run_job(made, folder=tmp_path / "run")
-    sent, received = Counter(), Counter()
-    for entry in ledger_entries(tmp_path / "run")[0]:
-        if entry.direction == "sent":
-            sent[entry.sender, entry.kind] += entry.bytes
-            received[entry.receiver, entry.kind] += entry.bytes
+    sent, received = bytes_of_run(tmp_path / "run")
     told = predicted(made)
-    for real, found in (
-        (sent, {(p.name, kind): n for p in told.parties for kind, n in p.sent.items()}),
-        (received, {(p.name, kind): n for p in told.parties for kind, n in p.received.items()}),
-    ):
+    for real, found in zip((sent, received), bytes_of_forecast(told), strict=True):
         assert found.keys() == real.keys()
         for key, size in real.items():
             exact = key[1] != "train.key" or made.cipher.scheme != "ckks"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from test_planner_shared import FREE, SMALL, _ledger, job, shaped
+from planned import bytes_of_run, check_bytes
+from test_planner_shared import FREE, SMALL, job, shaped
 from vfl.api import run_job
 from vfl.planner.ciphers import Key
 from vfl.planner.plan import HERE, plan
@@ -38,16 +39,8 @@ def predicted(made, link=HERE):
     ],
 )  # fmt: skip
 def test_bytes_are_those_of_the_ledger_of_a_real_run(made, tmp_path):
-    ran = run_job(made, folder=tmp_path / "run")
-    sent, received = _ledger(tmp_path / "run")
     told = predicted(made)
-    assert ran.result.epochs == told.epochs
-    for real, found in (
-        (sent, {(p.name, kind): n for p in told.parties for kind, n in p.sent.items()}),
-        (received, {(p.name, kind): n for p in told.parties for kind, n in p.received.items()}),
-    ):
-        assert found == real
-    assert told.key_bytes == sum(n for (_, kind), n in sent.items() if kind == "open.key")
+    check_bytes(told, run_job(made, folder=tmp_path / "run"), "open.key")
 
 
 def nine(_self, _shapes, _dropped_bits):
@@ -59,7 +52,7 @@ def test_keys_are_as_many_as_a_real_run_makes(tmp_path, monkeypatch):
     monkeypatch.setattr("vfl.planner.share_costs.Mock.key", nine)
     made = job(columns=(2, 4), model={"epochs": 12}, **OPEN)
     run_job(made, folder=tmp_path / "run")
-    sent, _ = _ledger(tmp_path / "run")
+    sent, _ = bytes_of_run(tmp_path / "run")
     told = predicted(made)
     assert told.keys == 6
     assert told.key_bytes == sent["bank", "open.key"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections import Counter
 from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 
-from vfl.api import ledger_entries, run_job
+from planned import bytes_of_run, check_bytes
+from vfl.api import run_job
 from vfl.planner.counting import Size, count
 from vfl.planner.plan import HERE, expected, opened_before, plan
 from vfl.planner.probe import probe
@@ -98,27 +98,9 @@ FREE = {"accept_score_leak": True}
     ],
 )  # fmt: skip
 def test_bytes_are_those_of_the_ledger_of_a_real_run(made, tmp_path):
-    ran = run_job(made, folder=tmp_path / "run")
-    sent, received = _ledger(tmp_path / "run")
     told = predicted(made)
-    assert ran.result.epochs == told.epochs
-    for real, found in (
-        (sent, {(p.name, kind): n for p in told.parties for kind, n in p.sent.items()}),
-        (received, {(p.name, kind): n for p in told.parties for kind, n in p.received.items()}),
-    ):
-        assert found == real
-    assert told.key_bytes == sum(n for (_, kind), n in sent.items() if kind == "shared.key")
+    check_bytes(told, run_job(made, folder=tmp_path / "run"), "shared.key")
     assert told.fits == 1 + (made.folds or 0)
-
-
-def _ledger(folder):
-    """Bytes by (party, kind): sent, received."""
-    sent, received = Counter(), Counter()
-    for entry in ledger_entries(folder)[0]:
-        if entry.direction == "sent":
-            sent[entry.sender, entry.kind] += entry.bytes
-            received[entry.receiver, entry.kind] += entry.bytes
-    return sent, received
 
 
 def test_bytes_of_a_warm_start_are_those_of_a_real_run(tmp_path):
@@ -126,7 +108,7 @@ def test_bytes_of_a_warm_start_are_those_of_a_real_run(tmp_path):
     made = job(columns=(2, 20), model={"epochs": 3}, warm_start=str(tmp_path / "first"))
     assert opened_before(made) == 3
     run_job(made, folder=tmp_path / "second")
-    sent, _ = _ledger(tmp_path / "second")
+    sent, _ = bytes_of_run(tmp_path / "second")
     told = predicted(made)
     assert told.bytes == sum(sent.values())
     assert shaped(msgspec.structs.replace(made, warm_start="nowhere")).opened == 0
@@ -271,14 +253,14 @@ def test_a_probe_measures_what_shares_take():
 @pytest.mark.parametrize(
     "made",
     [
-        job(20_000, (2, 24), "lattice", model={"epochs": 12}),
-        job(400, (2, 6), SMALL, model={"epochs": 3}),
+        job(9_000, (2, 12), "lattice", model={"epochs": 6}),
+        job(200, (2, 6), SMALL, model={"epochs": 2}),
     ],
     ids=["lattice", "paillier"],
 )
 def test_seconds_are_about_those_of_a_real_run(made, tmp_path):
     """Within a factor of two on a quiet machine (CHANGELOG.md); of eight wherever tests run."""
-    told = plan(made).forecast
+    told = plan(made, seconds=1.0).forecast
     ran = run_job(made, folder=tmp_path / "run")
     busy = {p.name: sum(s for n, s in p.seconds.items() if n == "encrypt") for p in told.parties}
     for name, seconds in busy.items():

@@ -126,28 +126,27 @@ def test_the_protocol_learns_what_the_plaintext_reference_learns(job, tmp_path, 
     assert run.metrics[name] == pytest.approx(value, abs=1e-3)
 
 
-@pytest.mark.parametrize("crypto", ["mock", "lattice"])
 @pytest.mark.parametrize(
     "model",
     [
-        LogisticRegression(l2=0.01, epochs=300),
+        LogisticRegression(l2=0.05, epochs=300),
         LogisticRegression(class_weight="balanced", intercept=False, l2=0.05),
         LogisticRegression(early_stopping=EarlyStopping(0.2, 2)),
-        PoissonRegression(l2=0.01),
-        MultinomialRegression(l2=0.01),
-        LinearRegression(l2=0.01),
+        PoissonRegression(l2=0.05),
+        MultinomialRegression(l2=0.1),
+        LinearRegression(l2=0.05, epochs=80),
     ],
     ids=lambda model: type(model).__name__ if not isinstance(model, str) else model,
 )
-def test_a_run_on_shares_is_the_plaintext_one_and_the_solvers(small_job, model, crypto):
+def test_a_run_on_shares_is_the_plaintext_one_and_the_solvers(small_job, model):
+    """Under a cipher, the mock and the plaintext: `verify` runs all three."""
     small = small_job(
-        passives=2, model=model, security="shared", accept_score_leak=True, rows=300, crypto=crypto,
-        table_seed=3,
+        passives=2, model=model, security="shared", accept_score_leak=True, rows=300,
+        crypto="lattice", table_seed=3,
     )  # fmt: skip
     result = verify(small.job)
-    print(*result.checks, sep="\n")
     assert [check.what for check in result.checks if not check.passed] == []
-    solved = any(check.what == f"deviance, {crypto} and scikit-learn" for check in result.checks)
+    solved = any(check.what == "deviance, lattice and scikit-learn" for check in result.checks)
     assert solved or model.early_stopping
 
 

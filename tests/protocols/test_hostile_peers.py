@@ -7,11 +7,12 @@ import itertools
 
 import numpy as np
 import pytest
+from tampering import ciphertext, field, public_key, tampering
 
 import vfl
 from vfl.context import Context
 from vfl.errors import ProtocolError, SecurityError, VflError
-from vfl.messages import Disclosed, Masked, Public
+from vfl.messages import Disclosed, Masked
 from vfl.parties import coordinated
 from vfl_crypto.lattice import LatticeScheme
 from vfl_crypto.paillier import PaillierScheme
@@ -65,37 +66,12 @@ def tampered(small_job, tmp_path, schemes):
     def run(party, kind, change, *, at=0, crypto="mock", passives=2, **options):
         options = {"model": vfl.LogisticRegression(epochs=2), "rows": 50, "features": 1} | options
         small = small_job(passives=passives, active_features=1, **options)
-        send = Context.send
-        seen = 0
-
-        async def sending(self, to, message, *, scope):
-            nonlocal seen
-            if self.name == party and message.kind == kind:
-                seen += 1
-                if seen - 1 == at:
-                    message = change(message)
-            await send(self, to, message, scope=scope)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Context, "send", sending)
+        with pytest.MonkeyPatch.context() as patch, tampering(party, kind, change, at=at):
             if crypto in schemes:
                 patch.setattr(coordinated, "make_scheme", lambda _: schemes[crypto])
-            run = vfl.run_job(small.job, folder=tmp_path / f"run-{next(count)}")
-        assert seen > at
-        return run
+            return vfl.run_job(small.job, folder=tmp_path / f"run-{next(count)}")
 
     return run
-
-
-def ciphertext(**changes):
-    """Changes attributes of the ciphertext; a callable is applied to the old value."""
-
-    def change(message):
-        old = message.values
-        new = {k: v(getattr(old, k)) if callable(v) else v for k, v in changes.items()}
-        return dataclasses.replace(message, values=dataclasses.replace(old, **new))
-
-    return change
 
 
 BAD_CIPHERTEXTS = {
@@ -164,10 +140,6 @@ def step(change):
     return lambda m: dataclasses.replace(m, values=Disclosed(change(m.values.value), "r"))
 
 
-def field(**fields):
-    return lambda m: dataclasses.replace(m, **{k: Public(v) for k, v in fields.items()})
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -196,16 +168,11 @@ def test_the_arbiter_refuses_batches_without_rows(tampered, rows):
         tampered("bank", "train.start", field(batch_rows=rows), at=2)  # p0, p1, arbiter
 
 
-def as_array(key: bytes) -> Public:
-    return Public(np.frombuffer(key, dtype=np.uint8))
-
-
 @pytest.mark.parametrize("key", [b"", b"key", bytes(300), b"mock-public-1:" + b"z" * 64])
 @pytest.mark.parametrize("crypto", ["mock", "paillier", "lattice"])
 def test_a_public_key_that_is_none_is_refused(tampered, crypto, key):
     with pytest.raises(ProtocolError):
-        tampered("arbiter", "train.key", lambda m: dataclasses.replace(m, key=as_array(key)),
-                 at=1, crypto=crypto)  # fmt: skip
+        tampered("arbiter", "train.key", public_key(key), at=1, crypto=crypto)
 
 
 def test_a_public_key_below_the_floor_is_refused(tampered, paillier_holder):
@@ -219,7 +186,7 @@ def test_a_public_key_below_the_floor_is_refused(tampered, paillier_holder):
         weak = object.__new__(PublicKey)
         object.__setattr__(weak, "n", (n >> 1024) | 1)
         object.__setattr__(weak, "h_s", None)
-        return dataclasses.replace(message, key=as_array(weak.to_bytes()))
+        return public_key(weak.to_bytes())(message)
 
     with pytest.raises(SecurityError, match="2048"):
         tampered("arbiter", "train.key", shorten, crypto="paillier")

@@ -5,34 +5,14 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from killing import KilledError, kill
 
 import vfl
-from vfl.context import Context
-from vfl.errors import CheckpointError, PartyLostError
+from vfl.errors import CheckpointError
 from vfl.messages import unpack
 
 PARTIES = ("bank", "p0", "p1")
 SAME = 2e-3  # Adam's steps on gradients that are rounded at random
-
-
-class KilledError(PartyLostError):
-    """What happens to a party in these tests."""
-
-
-def kill(monkeypatch, party: str, after: int):
-    """`party` dies instead of sending its message number `after` (from 0) of training."""
-    send = Context.send
-    count = 0
-
-    async def sending(self, to, message, *, scope):
-        nonlocal count
-        if self.name == party and message.kind.startswith("open."):
-            count += 1
-            if count > after:
-                raise KilledError(f"{party} was killed before {message.kind} of {scope}")
-        await send(self, to, message, scope=scope)
-
-    monkeypatch.setattr(Context, "send", sending)
 
 
 def weights(folder):
@@ -46,7 +26,7 @@ def received(tap):
 
 @pytest.fixture
 def job(small_job):
-    model = vfl.LogisticRegression(epochs=4, batch_size=40, optimizer="adam")
+    model = vfl.LogisticRegression(epochs=3, batch_size=40, optimizer="adam")
     return small_job(
         passives=2, model=model, rows=100, security="open", accept_gradient_leak=True,
         accept_score_leak=True,
@@ -71,7 +51,7 @@ def test_a_run_killed_at_any_message_ends_in_the_same_weights(
     for after in range(counts[party]):
         folder = tmp_path / f"cut-{after}"
         with monkeypatch.context() as patch:
-            kill(patch, party, after)
+            kill(patch, party, after, "open.")
             with pytest.raises(KilledError):
                 vfl.run_job(job, folder=folder)
         run = vfl.run_job(job, folder=folder, resume=True)
@@ -84,7 +64,7 @@ def test_a_run_killed_at_any_message_ends_in_the_same_weights(
 
 def test_a_resumed_run_makes_new_keys_and_masks(job, whole, tmp_path, monkeypatch, tap):
     with monkeypatch.context() as patch:
-        kill(patch, "p0", whole[2]["p0"] - 1)
+        kill(patch, "p0", whole[2]["p0"] - 1, "open.")
         with pytest.raises(KilledError):
             vfl.run_job(job, folder=tmp_path / "cut")
     vfl.run_job(job, folder=tmp_path / "cut", resume=True)
@@ -100,14 +80,14 @@ def test_epochs_that_are_done_are_not_done_again_nor_opened_more_finely(
     job, whole, tmp_path, monkeypatch, tap
 ):
     with monkeypatch.context() as patch:
-        kill(patch, "bank", whole[2]["bank"] - 6)
+        kill(patch, "bank", whole[2]["bank"] - 6, "open.")
         with pytest.raises(KilledError):
             vfl.run_job(job, folder=tmp_path / "cut")
     before = exponents(received(tap))
     tap.frames.clear()
     vfl.run_job(job, folder=tmp_path / "cut", resume=True)
     after = exponents(received(tap))
-    assert sorted(after) == ["train/3/0/0", "train/3/1/0"]
+    assert sorted(after) == ["train/2/0/0", "train/2/1/0"]
     for scope, exponent in after.items():
         assert exponent >= before[f"train/0/{scope.split('/')[2]}/0"]
 
@@ -118,10 +98,10 @@ def exponents(messages):
 
 def test_a_checkpoint_that_was_changed_is_refused(job, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        kill(patch, "bank", whole[2]["bank"] - 1)
+        kill(patch, "bank", whole[2]["bank"] - 1, "open.")
         with pytest.raises(KilledError):
             vfl.run_job(job, folder=tmp_path / "cut")
-    path = tmp_path / "cut" / "p0" / "epoch-000004.json"
+    path = tmp_path / "cut" / "p0" / "epoch-000003.json"
     path.write_bytes(path.read_bytes().replace(b'"count":', b'"count":1', 1))
     with pytest.raises(CheckpointError, match=r"p0.*changed after it was written"):
         vfl.run_job(job, folder=tmp_path / "cut", resume=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from killing import KilledError, kill
 
 import vfl
 from vfl.api import audit_folder
-from vfl.context import Context
-from vfl.errors import CheckpointError, JobError, PartyLostError, VflError
+from vfl.errors import CheckpointError, JobError, VflError
 from vfl.messages import unpack
 from vfl.parties import coordinated
 from vfl.protocols.arbiter_messages import PublicKey
@@ -21,26 +21,6 @@ from vfl_crypto.lattice import LatticeScheme
 from vfl_crypto.paillier import PaillierScheme
 
 PARTIES = ("bank", "p0", "p1", "arbiter")
-
-
-class KilledError(PartyLostError):
-    """What happens to a party in these tests."""
-
-
-def kill(monkeypatch, party: str, after: int):
-    """`party` dies instead of sending its message number `after` (from 0)."""
-    send = Context.send
-    count = 0
-
-    async def sending(self, to, message, *, scope):
-        nonlocal count
-        if self.name == party:
-            count += 1
-            if count > after:
-                raise KilledError(f"{party} was killed before {message.kind} of {scope}")
-        await send(self, to, message, scope=scope)
-
-    monkeypatch.setattr(Context, "send", sending)
 
 
 def stored_models(folder):

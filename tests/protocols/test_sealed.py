@@ -74,8 +74,7 @@ def check_same(small, folder, l2, **options):
     return run
 
 
-@pytest.mark.parametrize("passives", [1, 2, 3])
-@pytest.mark.parametrize("l2", [0.0, 1e-3, 0.3])
+@pytest.mark.parametrize(("passives", "l2"), [(1, 0.0), (2, 1e-3), (3, 0.0), (3, 0.3)])
 def test_weights_are_the_closed_forms(small_job, tmp_path, passives, l2):
     model = vfl.LinearRegression(l2=l2)
     small = small_job(passives=passives, model=model, security="sealed", test_fraction=0.0)
@@ -167,7 +166,8 @@ def test_a_flag_of_one_row_is_refused_before_anything_is_encrypted(small_job, tm
     tables = small_job(model=vfl.LinearRegression()).tables
     flagged = next(row for row, i in enumerate(tables.ids["p0"]) if i in tables.joint)
     tables.columns["p0"][:, 0] = np.arange(len(tables.ids["p0"])) == flagged
-    options = {"model": vfl.LinearRegression(), "security": level, "test_fraction": 0.0}
+    model = vfl.LinearRegression(l2=0.1, epochs=60)
+    options = {"model": model, "security": level, "test_fraction": 0.0}
     small = small_job(tables=tables, **options)
     match = r"p0: 1 of 120 rows have a leverage above 0\.5.*accept_gradient_leak: true"
     with pytest.raises(SecurityError, match=match):
@@ -175,7 +175,7 @@ def test_a_flag_of_one_row_is_refused_before_anything_is_encrypted(small_job, tm
     entries, *_ = ledger_entries(tmp_path / "run")
     assert not [e for e in entries for f in e.fields if f.protection == "encrypted"]
     accepted = small_job(tables=tables, accept_gradient_leak=True, **options)
-    check_same(accepted, tmp_path / "accepted", 1e-3)
+    check_same(accepted, tmp_path / "accepted", 0.1)
 
 
 def test_an_active_party_without_columns_has_only_the_label(small_job, tmp_path):
@@ -186,13 +186,13 @@ def test_an_active_party_without_columns_has_only_the_label(small_job, tmp_path)
 
 
 def test_held_out_metrics_count_every_partys_part_of_the_intercept(small_job, tmp_path):
-    small = small_job(passives=2, model=vfl.LinearRegression(), security="shared")
+    small = small_job(passives=2, model=vfl.LinearRegression(epochs=80), security="shared")
     parties = [msgspec.structs.replace(p, scale="none") for p in small.job.parties]
     small.job = msgspec.structs.replace(small.job, parties=parties)
     as_is = vfl.run_job(small.job, folder=tmp_path / "as-is")
     scaled = [msgspec.structs.replace(p, scale="standard") for p in small.job.parties]
     job = msgspec.structs.replace(
-        small.job, parties=scaled, model=vfl.LinearRegression(l2=0.0), security="sealed"
+        small.job, parties=scaled, model=vfl.LinearRegression(l2=0.0, epochs=80), security="sealed"
     )
     other = vfl.run_job(job, folder=tmp_path / "scaled")
     assert as_is.metrics["r2"] == pytest.approx(other.metrics["r2"], abs=0.01)
@@ -205,7 +205,7 @@ def test_nothing_crosses_but_ciphertexts_shares_sizes_and_own_coefficients(
     small_job, tmp_path, passives, level
 ):
     small = small_job(
-        passives=passives, model=vfl.LinearRegression(), security=level, test_fraction=0.0
+        passives=passives, model=vfl.LinearRegression(epochs=3), security=level, test_fraction=0.0
     )
     run = vfl.run_job(small.job, folder=tmp_path / "run")
     entries = [e for e in ledger_entries(run.folder)[0] if not e.kind.startswith("align.")]

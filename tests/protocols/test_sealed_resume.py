@@ -5,34 +5,14 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from killing import KilledError, kill
 
 import vfl
-from vfl.context import Context
-from vfl.errors import CheckpointError, PartyLostError
+from vfl.errors import CheckpointError
 from vfl.messages import unpack
 
 PARTIES = ("bank", "p0", "p1")
 SAME = 1e-5  # the rounding of shares differs from run to run
-
-
-class KilledError(PartyLostError):
-    """What happens to a party in these tests."""
-
-
-def kill(monkeypatch, party: str, after: int):
-    """`party` dies instead of sending its message number `after` (from 0) of training."""
-    send = Context.send
-    count = 0
-
-    async def sending(self, to, message, *, scope):
-        nonlocal count
-        if self.name == party and message.kind.startswith("sealed."):
-            count += 1
-            if count > after:
-                raise KilledError(f"{party} was killed before {message.kind} of {scope}")
-        await send(self, to, message, scope=scope)
-
-    monkeypatch.setattr(Context, "send", sending)
 
 
 def weights(folder):
@@ -46,8 +26,10 @@ def envelopes(tap):
 
 @pytest.fixture
 def job(small_job):
-    model = vfl.LinearRegression(epochs=5)
-    return small_job(passives=2, model=model, rows=80, security="sealed").job
+    model = vfl.LinearRegression(epochs=4)
+    return small_job(
+        passives=2, model=model, rows=80, features=1, active_features=1, security="sealed"
+    ).job
 
 
 @pytest.fixture
@@ -67,7 +49,7 @@ def test_a_run_killed_at_any_message_ends_in_the_same_weights(
     for after in range(counts[party]):
         folder = tmp_path / f"cut-{after}"
         with monkeypatch.context() as patch:
-            kill(patch, party, after)
+            kill(patch, party, after, "sealed.")
             with pytest.raises(KilledError):
                 vfl.run_job(job, folder=folder)
         run = vfl.run_job(job, folder=folder, resume=True)
@@ -78,7 +60,7 @@ def test_a_run_killed_at_any_message_ends_in_the_same_weights(
 
 def test_moments_that_are_shared_are_not_asked_for_again(job, whole, tmp_path, monkeypatch, tap):
     with monkeypatch.context() as patch:
-        kill(patch, "bank", whole[1]["bank"] - 1)
+        kill(patch, "bank", whole[1]["bank"] - 1, "sealed.")
         with pytest.raises(KilledError, match=r"sealed\.coefficients"):
             vfl.run_job(job, folder=tmp_path / "cut")
     tap.frames.clear()
@@ -90,7 +72,7 @@ def test_moments_that_are_shared_are_not_asked_for_again(job, whole, tmp_path, m
 
 def test_a_resumed_run_makes_new_keys(job, whole, tmp_path, monkeypatch, tap):
     with monkeypatch.context() as patch:
-        kill(patch, "p0", whole[1]["p0"] - 1)
+        kill(patch, "p0", whole[1]["p0"] - 1, "sealed.")
         with pytest.raises(KilledError):
             vfl.run_job(job, folder=tmp_path / "cut")
     vfl.run_job(job, folder=tmp_path / "cut", resume=True)
@@ -101,7 +83,7 @@ def test_a_resumed_run_makes_new_keys(job, whole, tmp_path, monkeypatch, tap):
 
 def test_stored_shares_of_other_columns_are_refused(job, tmp_path, monkeypatch, whole):
     with monkeypatch.context() as patch:
-        kill(patch, "bank", whole[1]["bank"] - 1)
+        kill(patch, "bank", whole[1]["bank"] - 1, "sealed.")
         with pytest.raises(KilledError):
             vfl.run_job(job, folder=tmp_path / "cut")
     path = tmp_path / "cut" / "p0" / "epoch-000001.json"

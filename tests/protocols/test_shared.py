@@ -110,7 +110,7 @@ def test_without_an_intercept_there_is_none(tmp_path, kind):
 
 # scikit-learn
 
-SOLVED = {"epochs": 300, "tolerance": 1e-4, "l2": 1e-2}
+SOLVED = {"epochs": 300, "tolerance": 1e-4, "l2": 3e-2}
 
 
 def solver(kind, n, weights):

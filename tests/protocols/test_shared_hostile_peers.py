@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 from glm import MODELS, draw, job_of
+from tampering import ciphertext, field, public_key, tampering
 
 import vfl
 from vfl.context import Context
@@ -30,38 +31,10 @@ def tampered(tmp_path):
     def run(party, kind, change, *, at=0, crypto="mock", passives=2, family="logistic"):
         tables = draw(family, WIDTHS[: passives + 1], n=50)
         job = job_of(tables, MODELS[family](epochs=3, tolerance=0.0), crypto=crypto)
-        send, seen = Context.send, 0
-
-        async def sending(self, to, message, *, scope):
-            nonlocal seen
-            if self.name == party and message.kind == kind:
-                seen += 1
-                if seen - 1 == at:
-                    message = change(message)
-            await send(self, to, message, scope=scope)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Context, "send", sending)
-            run = vfl.run_job(job, folder=tmp_path / f"run-{next(count)}")
-        assert seen > at
-        return run
+        with tampering(party, kind, change, at=at):
+            return vfl.run_job(job, folder=tmp_path / f"run-{next(count)}")
 
     return run
-
-
-def field(**fields):
-    return lambda m: dataclasses.replace(m, **{k: Public(v) for k, v in fields.items()})
-
-
-def ciphertext(**changes):
-    """Changes attributes of the ciphertext; a callable is applied to the old value."""
-
-    def change(message):
-        old = message.values
-        new = {k: v(getattr(old, k)) if callable(v) else v for k, v in changes.items()}
-        return dataclasses.replace(message, values=dataclasses.replace(old, **new))
-
-    return change
 
 
 BAD = {
@@ -218,17 +191,12 @@ def test_a_rank_that_is_not_ones_own_ends_in_an_error(tampered, rank):
         tampered("p0", "shared.hello", field(rank=rank))
 
 
-def as_array(key: bytes) -> Public:
-    return Public(np.frombuffer(key, dtype=np.uint8))
-
-
 @pytest.mark.parametrize("key", [b"", b"key", bytes(300), b"mock-public-1:" + b"z" * 64])
 @pytest.mark.parametrize("crypto", ["mock", "paillier", "lattice"])
 def test_a_public_key_that_is_none_is_refused(tampered, crypto, key):
     crypto = vfl.CryptoSpec("paillier", 2048) if crypto == "paillier" else crypto
     with pytest.raises(ProtocolError):
-        tampered("bank", "shared.key", lambda m: dataclasses.replace(m, key=as_array(key)),
-                 crypto=crypto, passives=1)  # fmt: skip
+        tampered("bank", "shared.key", public_key(key), crypto=crypto, passives=1)
 
 
 @pytest.mark.parametrize("key", [b"", bytes(32), b"k" * 31])

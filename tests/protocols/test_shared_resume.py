@@ -7,11 +7,12 @@ from collections import Counter
 import numpy as np
 import pytest
 from glm import MODELS, draw, job_of, weights_of
+from killing import KilledError, kill
 
 import vfl
 from vfl.api import audit_folder
 from vfl.context import Context
-from vfl.errors import CheckpointError, PartyLostError
+from vfl.errors import CheckpointError
 from vfl.messages import Masked, unpack
 from vfl.protocols.masked_sum import MaskKey
 from vfl.protocols.shared_messages import Coefficients, Move, PublicKey
@@ -27,25 +28,6 @@ CASES = {
     "damped steps": ("poisson", [2, 3], {}),
     "folds": ("logistic", [2, 3], {"folds": 2}),
 }
-
-
-class KilledError(PartyLostError):
-    """What happens to a party in these tests."""
-
-
-def kill(monkeypatch, party, after):
-    """`party` dies instead of sending its message number `after` (from 0)."""
-    send, count = Context.send, 0
-
-    async def sending(self, to, message, *, scope):
-        nonlocal count
-        if self.name == party:
-            count += 1
-            if count > after:
-                raise KilledError(f"{party} was killed before {message.kind} of {scope}")
-        await send(self, to, message, scope=scope)
-
-    monkeypatch.setattr(Context, "send", sending)
 
 
 def make(case, **options):
