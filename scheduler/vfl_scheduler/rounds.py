@@ -163,7 +163,9 @@ class Rounds(Generic[V]):
         """Who is to be sent the newest result: all that contributed to a round that is over."""
         over = [party for party in self._unanswered if party in self.parties]
         self._unanswered.clear()
-        self._asked |= dict.fromkeys(over, now_s)
+        for party in over:
+            self._asked.pop(party, None)  # to the end: the oldest first
+            self._asked[party] = now_s
         return over
 
     def _sort_in(self, party: str, at: At, value: V, now_s: float) -> None:
@@ -173,6 +175,7 @@ class Rounds(Generic[V]):
         else:
             self.counts.late += 1
             self._unanswered.append(party)
+            self._asked[party] = now_s  # it is answered at once: nobody is missing for good
             self.surrogates.refresh(party, at.batch, at.number, value)
 
     def _open(self) -> Gather:
