@@ -23,11 +23,13 @@ class History:
     """What earlier rounds showed.
 
     latencies  from request to contribution, late ones included
+    latest     party -> its latest one
     rounds     that have ended
     fresh      party -> rounds that used its new contribution
     """
 
     latencies: Latencies = field(default_factory=Latencies)
+    latest: dict[str, float] = field(default_factory=dict)
     rounds: int = 0
     fresh: dict[str, int] = field(default_factory=dict)
 
@@ -40,10 +42,11 @@ def _nothing_held(_: str) -> int | None:
 class GatherState:
     """What has happened in one round. Times in seconds on the caller's clock.
 
-    asked  when each outstanding request was sent, the oldest first
-    lost   who was given up at the deadline of an earlier request
-    age    party -> passes since the contribution was made that could stand in for it; None
-           where there is none
+    asked    when each outstanding request was sent, the oldest first
+    lost     who was given up at the deadline of an earlier request
+    age      party -> passes since the contribution was made that could stand in for it; None
+             where there is none
+    obliged  whether the round has to wait for somebody; None until a policy looked
     """
 
     expected: frozenset[str]
@@ -54,6 +57,7 @@ class GatherState:
     lost: frozenset[str] = frozenset()
     age: Callable[[str], int | None] = _nothing_held
     history: History = field(default_factory=History)
+    obliged: bool | None = None
 
     @property
     def missing(self) -> frozenset[str]:

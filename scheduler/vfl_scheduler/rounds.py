@@ -68,14 +68,15 @@ class Rounds(Generic[V]):
         self._early: dict[str, tuple[At, V]] = {}
         self._asked: dict[str, float] = {}  # outstanding requests, the oldest first
         self._unanswered: list[str] = []  # who contributed to a round that is over
-        self._latencies: list[float] = []
+        self._latencies: list[tuple[str, float]] = []  # that the next round will know of
 
     def begin(self, at: At, now_s: float) -> Decision:
         """A round starts, later than all before. What came early for it counts."""
         if self._at == NEVER:
             self._asked = dict.fromkeys(self.parties, now_s)
-        for latency in self._latencies:
+        for party, latency in self._latencies:
             self.history.latencies.observe(latency)
+            self.history.latest[party] = latency
         self._latencies.clear()
         self._at, self._values = at, {}
         state = GatherState(
@@ -92,25 +93,26 @@ class Rounds(Generic[V]):
     def arrival(self, party: str, at: At, value: V, now_s: float) -> Decision | None:
         """A contribution came in, made for round `at`. None while no round is open.
 
-        Another one for the same or an earlier round has no effect, unless the table has none: then
-        its owner encrypted it anew.
+        Another one of the same party for the same or an earlier round has no effect.
         """
-        if party not in self.parties:
+        if party not in self.parties or at <= self._newest[party]:
             self.counts.repeated += 1
-        elif at <= self._newest[party]:
-            renewed = self.surrogates.refresh(party, at.batch, at.number, value)
-            self.counts.repeated += not renewed
+            return self.tick(now_s) if self._gather else None
+        self._newest[party] = at
+        asked_s = self._asked.pop(party, None)
+        if asked_s is not None:
+            self._latencies.append((party, now_s - asked_s))
+        self.lost.discard(party)
+        if at > self._at:
+            self._early[party] = at, value
         else:
-            self._newest[party] = at
-            asked_s = self._asked.pop(party, None)
-            if asked_s is not None:
-                self._latencies.append(now_s - asked_s)
-            self.lost.discard(party)
-            if at > self._at:
-                self._early[party] = at, value
-            else:
-                self._sort_in(party, at, value, now_s)
+            self._sort_in(party, at, value, now_s)
         return self.tick(now_s) if self._gather else None
+
+    def renewed(self, party: str, at: At, value: V) -> None:
+        """An earlier contribution came again, encrypted anew: it may stand in."""
+        if party in self.parties:
+            self.surrogates.refresh(party, at.batch, at.number, value)
 
     def refuse(self, party: str, at: At) -> None:
         """A contribution came that cannot be used: only its sender is answered."""

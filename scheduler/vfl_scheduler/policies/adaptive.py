@@ -1,7 +1,8 @@
-"""Our own: how many to wait for and how long, from what was seen, under a bound on accuracy."""
+"""Our own: wait where accuracy asks for it, and otherwise only where waiting is cheap."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,25 +11,39 @@ from vfl_scheduler.filling import Filling
 if TYPE_CHECKING:
     from vfl_scheduler.gather import GatherState
 
-SLACK = 1.1  # times the best wait: latencies of one kind scatter
+APART = 2.0  # latencies this many times apart are of two kinds
+YOUNG = 1  # passes
+SLACK = 1.1  # latencies of one kind scatter
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(Filling):
-    """Wait as long as gets most new contributions a second (`Latencies.best_wait`).
+    """The bound on accuracy: no contribution is older than `max_age` passes, and each party's is
+    new in at least the share `min_fresh` of rounds; who is behind is waited for.
 
-    The bound on accuracy: no contribution is older than `max_age` passes, and each party's is new
-    in at least the share `min_fresh` of rounds; who is behind is waited for.
+    A contribution that misses its round costs its party a whole exchange. So a round that has to
+    wait for somebody waits for everybody, except who is slow just now. A round that has to wait for
+    nobody waits for those who are fast just now and whose last contributions are no longer young.
+    Just now: the latest latency beside the mean of all parties' recent ones.
     """
 
     max_age: int | None = 3
     min_fresh: float = 0.25
 
     def patience(self, state: GatherState) -> float:
-        seen = state.history.latencies
+        seen, latest = state.history.latencies, state.history.latest
         if not len(seen):
-            return float("inf")
-        return state.started_s + SLACK * seen.best_wait(len(state.expected))
+            return math.inf
+        if state.obliged is None:
+            state.obliged = not all(self.replaceable(state, party) for party in state.expected)
+        usual_s, until_s = seen.mean, state.now_s
+        for party, asked_s in state.asked.items():
+            takes_s = latest.get(party, math.inf)
+            if state.obliged and takes_s < usual_s * APART:
+                return math.inf
+            if takes_s * APART < usual_s and (state.age(party) or 0) > YOUNG:
+                until_s = max(until_s, asked_s + SLACK * takes_s)
+        return until_s
 
     def replaceable(self, state: GatherState, party: str) -> bool:
         if self.deadline.excuses(state, party):
