@@ -30,9 +30,10 @@ class Filling(Policy):
         missing = state.missing
         if not missing:
             return Proceed(frozenset(state.arrived))
-        if self.deadline.unexcused(state):
+        overdue = self.deadline.overdue(state)
+        if overdue and self.deadline.unexcused(state):
             return self.deadline.wait(state)
-        if not missing <= state.lost and not self.deadline.overdue(state):
+        if not overdue and not missing <= state.lost:
             until_s = self.patience(state)
             if until_s > state.now_s:
                 return self.deadline.wait(state, until_s)

@@ -47,7 +47,10 @@ class Deadline:
 
     def unexcused(self, state: GatherState) -> frozenset[str]:
         """Who is overdue and cannot be replaced by what it once sent."""
-        return frozenset(p for p in self.overdue(state) if not self.excuses(state, p))
+        overdue = self.overdue(state)
+        if self.on_lost != "surrogate" or not overdue:
+            return overdue
+        return frozenset(party for party in overdue if not self.excuses(state, party))
 
     def excuses(self, state: GatherState, party: str) -> bool:
         """Whether a missing party was given up, and what it once sent stands in."""

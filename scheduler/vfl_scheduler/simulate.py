@@ -15,12 +15,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from vfl_scheduler.decisions import Abort, AskMore, Decision, Drop, Wait
 from vfl_scheduler.links import Link, LinkModel
-from vfl_scheduler.rounds import At, Rounds
+from vfl_scheduler.rounds import At, Ended, Rounds
 
 if TYPE_CHECKING:
     from vfl_scheduler.gather import Policy
@@ -188,11 +187,12 @@ class _Run:
         }  # fmt: skip
         self._up, self._down = connect(GUEST, ARBITER), connect(ARBITER, GUEST)
         self._newest: At | None = None  # whose residual can be sent; None while the next is made
-        self._started_s = 0.0
+        self._ended: Ended[int] | None = None  # the newest one
         self._wake_s = math.inf
         self._queue: list[tuple[float, int, Callable[[str, At, float], None], str, At]] = []
         self._count = 0
-        self._log: list[tuple[float, Happening]] = []
+        self._log: list[Happening] = []
+        self._happened_s: list[float] = []  # the time of each
         self._out = Simulated()
 
     def go(self) -> Simulated:
@@ -208,10 +208,15 @@ class _Run:
                 self._follow(self._rounds.tick(self._wake_s), self._wake_s)
             else:
                 break
-        self._log.sort(key=itemgetter(0))  # stable: causes stay before effects of the same time
+        times = self._happened_s  # the sort is stable: causes stay before effects of the same time
         over_s = out.ended_s if out.aborted else math.inf
-        out.log = [happening for at_s, happening in self._log if at_s <= over_s]
+        order = sorted(range(len(times)), key=times.__getitem__)
+        out.log = [self._log[index] for index in order if times[index] <= over_s]
         return out
+
+    def _note(self, at_s: float, happening: Happening) -> None:
+        self._happened_s.append(at_s)
+        self._log.append(happening)
 
     def _later(
         self, at_s: float, happen: Callable[[str, At, float], None], party: str, at: At
@@ -227,7 +232,6 @@ class _Run:
         self._later(now_s + seconds, then, GUEST, at)
 
     def _begin(self, _: str, at: At, now_s: float) -> None:
-        self._started_s = now_s
         self._follow(self._rounds.begin(at, now_s), now_s)
 
     def _arrive(self, host: str, at: At, now_s: float) -> None:
@@ -250,13 +254,8 @@ class _Run:
         elif isinstance(decision, Abort):
             self._out.aborted, self._out.ended_s = decision.missing, now_s
         else:
-            ended = self._rounds.end(decision, now_s)
-            arrived = tuple(ended.arrived)
-            self._log.append((now_s, Summed(ended.at, arrived, ended.filled)))
-            missing = tuple(set(self._rounds.parties) - ended.arrived.keys() - ended.filled.keys())
-            self._out.records.append(
-                Record(ended.at, ended.started_s, now_s, now_s, arrived, ended.ages, missing)
-            )
+            self._ended = ended = self._rounds.end(decision, now_s)
+            self._note(now_s, Summed(ended.at, tuple(ended.arrived), ended.filled))
             self._newest = None
             self._work(self._schedule.guest.seconds.residual, now_s, self._summed, ended.at)
 
@@ -266,10 +265,10 @@ class _Run:
         self._answer(at, now_s)
         load, index = self._schedule.guest, self._index(at)
         seconds, sizes = load.seconds, load.sizes
-        opened_s = min(self._up.carry(now_s + seconds.gradient, sizes.gradient, index))
-        stepped_s = min(self._down.carry(opened_s + seconds.opening, sizes.step, index))
-        self._log.append((stepped_s, Stepped(GUEST, at)))
-        self._out.records[-1] = self._out.records[-1]._replace(ended_s=stepped_s)
+        opened_s = self._up.carry(now_s + seconds.gradient, sizes.gradient, index)[0]
+        stepped_s = self._down.carry(opened_s + seconds.opening, sizes.step, index)[0]
+        self._note(stepped_s, Stepped(GUEST, at))
+        self._record(stepped_s)
         self._out.guest_s += seconds.gradient
         after = self._schedule.after(at)
         if after is None:
@@ -277,15 +276,29 @@ class _Run:
         else:
             self._work(seconds.scores, stepped_s, self._begin, after)
 
+    def _record(self, stepped_s: float) -> None:
+        ended = self._ended
+        assert ended is not None
+        arrived = tuple(ended.arrived)
+        missing: tuple[str, ...] = ()
+        if len(arrived) + len(ended.filled) < len(self._rounds.parties):
+            known = ended.arrived.keys() | ended.filled.keys()
+            missing = tuple(party for party in self._rounds.parties if party not in known)
+        self._out.records.append(
+            Record(
+                ended.at, ended.started_s, ended.ended_s, stepped_s, arrived, ended.ages, missing
+            )
+        )
+
     def _answer(self, newest: At, now_s: float) -> None:
         """Everything that follows at a host from a residual that is sent to it now."""
         for host in self._rounds.answer(now_s):
             wires, load, index = self._hosts[host], self._schedule.hosts[host], self._index(newest)
             sizes, seconds = load.sizes, load.seconds
-            got_s = min(wires.residual.carry(now_s, sizes.residual, index))
-            got_s = min(wires.gradient.carry(got_s + seconds.gradient, sizes.gradient, index))
-            got_s = min(wires.step.carry(got_s + seconds.opening, sizes.step, index))
-            self._log.append((got_s, Stepped(host, newest)))
+            got_s = wires.residual.carry(now_s, sizes.residual, index)[0]
+            got_s = wires.gradient.carry(got_s + seconds.gradient, sizes.gradient, index)[0]
+            got_s = wires.step.carry(got_s + seconds.opening, sizes.step, index)[0]
+            self._note(got_s, Stepped(host, newest))
             after = self._schedule.after(newest)
             if after is None:
                 self._out.ended_s = max(self._out.ended_s, got_s)
@@ -295,7 +308,7 @@ class _Run:
     def _contribute(self, host: str, at: At, now_s: float) -> None:
         load = self._schedule.hosts[host]
         scored_s = now_s + load.seconds.scores
-        self._log.append((scored_s, Scored(host, at)))
+        self._note(scored_s, Scored(host, at))
         wire = self._hosts[host].scores
         for arrives_s in wire.carry(scored_s, load.sizes.scores, self._index(at)):
             self._later(arrives_s, self._arrive, host, at)

@@ -46,8 +46,7 @@ class Adaptive(Filling):
         return until_s
 
     def replaceable(self, state: GatherState, party: str) -> bool:
-        if self.deadline.excuses(state, party):
-            return True
         due = self.min_fresh * (state.history.rounds + 1)
-        fresh = state.history.fresh.get(party, 0)
-        return fresh >= due and super().replaceable(state, party)
+        if state.history.fresh.get(party, 0) < due:
+            return self.deadline.excuses(state, party)
+        return super().replaceable(state, party)
