@@ -33,20 +33,18 @@ class Filling(Policy):
         overdue = self.deadline.overdue(state)
         if overdue and self.deadline.unexcused(state):
             return self.deadline.wait(state)
+        if not all(self.replaceable(state, party) for party in missing):
+            state.obliged = True
+            return self.deadline.wait(state)
         if not overdue and not missing <= state.lost:
             until_s = self.patience(state)
             if until_s > state.now_s:
                 return self.deadline.wait(state, until_s)
-        if all(self.replaceable(state, party) for party in missing):
-            return filled(state, missing)
-        return self.deadline.wait(state)
+        return filled(state, missing)
 
     @abstractmethod
     def patience(self, state: GatherState) -> float:
-        """Until when to wait for new contributions that could be done without. Past times end it.
-
-        Who cannot be filled in is waited for in any case.
-        """
+        """Until when to wait for new contributions that can be done without. Past times end it."""
 
     def replaceable(self, state: GatherState, party: str) -> bool:
         """Whether the last contribution of `party` may stand in."""

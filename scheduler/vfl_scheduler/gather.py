@@ -46,7 +46,7 @@ class GatherState:
     lost     who was given up at the deadline of an earlier request
     age      party -> passes since the contribution was made that could stand in for it; None
              where there is none
-    obliged  whether the round has to wait for somebody; None until a policy looked
+    obliged  whether the round had to wait for somebody it could not do without
     """
 
     expected: frozenset[str]
@@ -57,7 +57,7 @@ class GatherState:
     lost: frozenset[str] = frozenset()
     age: Callable[[str], int | None] = _nothing_held
     history: History = field(default_factory=History)
-    obliged: bool | None = None
+    obliged: bool = False
 
     @property
     def missing(self) -> frozenset[str]:

@@ -34,8 +34,6 @@ class Adaptive(Filling):
         seen, latest = state.history.latencies, state.history.latest
         if not len(seen):
             return math.inf
-        if state.obliged is None:
-            state.obliged = not all(self.replaceable(state, party) for party in state.expected)
         usual_s, until_s = seen.mean, state.now_s
         for party, asked_s in state.asked.items():
             takes_s = latest.get(party, math.inf)
