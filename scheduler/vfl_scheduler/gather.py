@@ -26,12 +26,14 @@ class History:
     latest     party -> its latest one
     rounds     that have ended
     fresh      party -> rounds that used its new contribution
+    obliged    whether the last round had to wait for somebody
     """
 
     latencies: Latencies = field(default_factory=Latencies)
     latest: dict[str, float] = field(default_factory=dict)
     rounds: int = 0
     fresh: dict[str, int] = field(default_factory=dict)
+    obliged: bool = False
 
 
 def _nothing_held(_: str) -> int | None:

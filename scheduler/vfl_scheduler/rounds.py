@@ -158,6 +158,7 @@ class Rounds(Generic[V]):
             self.lost.add(party)
             del self._asked[party]
         self.history.rounds += 1
+        self.history.obliged = state.obliged
         self._gather = None
         return Ended(at, state.started_s, now_s, arrived, filled, ages)
 

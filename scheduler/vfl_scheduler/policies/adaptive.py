@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 APART = 2.0  # latencies this many times apart are of two kinds
 YOUNG = 1  # passes
+AHEAD = 2  # rounds
 SLACK = 1.1  # latencies of one kind scatter
 
 
@@ -22,9 +23,10 @@ class Adaptive(Filling):
     new in at least the share `min_fresh` of rounds; who is behind is waited for.
 
     A contribution that misses its round costs its party a whole exchange. So a round that has to
-    wait for somebody waits for everybody, except who is slow just now. A round that has to wait for
-    nobody waits for those who are fast just now and whose last contributions are no longer young.
-    Just now: the latest latency beside the mean of all parties' recent ones.
+    wait for somebody waits for everybody, except who is slow just now, and such rounds follow one
+    another until everybody is `AHEAD` of what is due. A round that has to wait for nobody waits for
+    those who are fast just now and whose last contributions are no longer young. Just now: the
+    latest latency beside the mean of all parties' recent ones.
     """
 
     max_age: int | None = 3
@@ -44,7 +46,10 @@ class Adaptive(Filling):
         return until_s
 
     def replaceable(self, state: GatherState, party: str) -> bool:
-        due = self.min_fresh * (state.history.rounds + 1)
+        rounds = state.history.rounds
+        due = self.min_fresh * (rounds + 1)
+        if state.history.obliged:
+            due = max(due, min(due + AHEAD, rounds))
         if state.history.fresh.get(party, 0) < due:
             return self.deadline.excuses(state, party)
         return super().replaceable(state, party)
