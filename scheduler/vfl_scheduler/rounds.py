@@ -114,13 +114,14 @@ class Rounds(Generic[V]):
         if party in self.parties:
             self.surrogates.refresh(party, at.batch, at.number, value)
 
-    def refuse(self, party: str, at: At) -> None:
+    def refuse(self, party: str, at: At, now_s: float) -> None:
         """A contribution came that cannot be used: only its sender is answered."""
         if party in self.parties and at > self._newest[party]:
             self._newest[party] = at
             self._asked.pop(party, None)
             self.lost.discard(party)
             self._unanswered.append(party)
+            self._asked[party] = now_s
 
     @property
     def missing(self) -> frozenset[str]:

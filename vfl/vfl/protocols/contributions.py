@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 SCOPE = "train"
+AGAIN = "/again/"
 
 
 def scope_of(at: At) -> str:
@@ -69,10 +70,10 @@ class Contributions(Generic[M]):
         rounds.begin(at, begin)
         try:
             while True:
-                self._answer()
                 now = now_s()
                 match rounds.tick(now):
                     case Wait(until_s):
+                        self._answer()  # late ones get the last result; the next is not near
                         delivery = await self._stream.next(min(until_s, now + context.NOTICE_S))
                         if delivery:
                             self._arrived(delivery)
@@ -115,12 +116,15 @@ class Contributions(Generic[M]):
         return [party for party in self.rounds.parties if party not in self.rounds.lost]
 
     def _arrived(self, delivery: Delivery[M]) -> None:
-        sender, at = delivery.sender, round_of(delivery.scope, delivery.sender)
-        if self._usable(delivery.message):
-            self.rounds.arrival(sender, at, delivery.message, delivery.at_s)
-        else:
+        sender, message = delivery.sender, delivery.message
+        at = round_of(delivery.scope, sender)
+        if not self._usable(message):
             self.outdated += 1
-            self.rounds.refuse(sender, at)
+            self.rounds.refuse(sender, at, delivery.at_s)
+        elif AGAIN in delivery.scope:
+            self.rounds.renewed(sender, at, message)
+        else:
+            self.rounds.arrival(sender, at, message, delivery.at_s)
 
     def _answer(self) -> None:
         if self._newest is None:

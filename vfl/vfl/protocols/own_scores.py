@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vfl.protocols.arbiter_messages import Scores
-from vfl.protocols.contributions import scope_of
+from vfl.protocols.contributions import AGAIN, scope_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ class OwnScores:
         if await self._side.catch_up(number):
             self._keys += 1
             for at, values in self._last.values():
-                await self._encrypted(values, f"{scope_of(at)}/again/{self._keys}")
+                await self._encrypted(values, f"{scope_of(at)}{AGAIN}{self._keys}")
 
     async def _encrypted(self, values: NDArray[np.float64], scope: str) -> None:
         scores = await self._side.encrypt(values)
