@@ -1,4 +1,4 @@
-"""`vfl-bench crypto | end-to-end | compare`: the engine's figures beside its peers', in one run."""
+"""`vfl-bench crypto | end-to-end | stragglers | compare`: ours beside others', in one run."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from vfl_bench import rounds as rounds_suite
 from vfl_bench.harness import Row, measure
 from vfl_bench.output import as_json, print_table, write_json
 from vfl_bench.peers import heu
+from vfl_bench.stragglers import charts, report, results, suite
+from vfl_bench.stragglers.experiment import Setting
 from vfl_bench.suites.common import Settings
 from vfl_bench.training_table import print_trainings
 
@@ -149,6 +151,41 @@ def _shared(
     for row in pace:
         _say(console, rounds_suite.sentence(row))
     return [row for rows in works for row in rows] + pace
+
+
+@app.command()
+def stragglers(
+    crypto: Annotated[
+        str, typer.Option(help="Comma-separated; messages have the first one's sizes.")
+    ] = "lattice,paillier-3072",
+    scale: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Of the rows and columns trained on.")
+    ] = 0.25,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of NAME_hetero_guest.csv and NAME_hetero_host.csv.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="With --data.")] = "default_credit",
+    passes: Annotated[int, typer.Option(min=2, help="Over all rows.")] = 50,
+    seeds: Annotated[int, typer.Option(min=2, help="Runs on draws of their own.")] = 20,
+    plot: Annotated[Path | None, typer.Option(help="Folder for the figures, as PNG.")] = None,
+    json: Json = None,
+) -> None:
+    """The published experiment on slow links: time and AUC under backups, PCA and our policy.
+
+    One guest, three hosts and an arbiter on an emulated network. Without --data the times are those
+    of the published shapes, and stand-ins for the published tables are generated to train on.
+    """
+    console = _console(json)
+    if plot:
+        plotting.check_matplotlib()
+    setting = Setting(passes, seeds, lambda text: _progress(console, text))
+    found = suite.measure(crypto.split(","), scale, data, name, setting)
+    _progress(console, "")
+    report.print_results(found, console)
+    for path in charts.plot_results(found, plot) if plot else ():
+        _say(console, f"wrote {path}")
+    if json:
+        write_json(json, as_json(results.rows(found), results.untimed(found)))
 
 
 @app.command()

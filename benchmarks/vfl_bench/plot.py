@@ -14,15 +14,15 @@ from vfl.errors import JobError, MissingExtraError
 from vfl_bench.harness import Row
 
 FORMATS = (".png", ".svg")
-_INK, _SOFT, _LINE = "#1a1a1a", "#6b6b6b", "#dedede"
-_COLOURS = (
+INK, SOFT, _LINE = "#1a1a1a", "#6b6b6b", "#dedede"
+COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1a1a1a", "#8a6d3b"
 )  # fmt: skip
 _STYLES = ("-", "--", ":", "-.")  # thread counts
-_SETTINGS = {
+SETTINGS = {
     "font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "gradient",
-    "axes.edgecolor": _LINE, "axes.labelcolor": _SOFT, "text.color": _INK,
-    "xtick.color": _SOFT, "ytick.color": _SOFT, "grid.color": _LINE, "grid.linewidth": 0.6,
+    "axes.edgecolor": _LINE, "axes.labelcolor": SOFT, "text.color": INK,
+    "xtick.color": SOFT, "ytick.color": SOFT, "grid.color": _LINE, "grid.linewidth": 0.6,
     "axes.spines.top": False, "axes.spines.right": False,
 }  # fmt: skip
 
@@ -75,6 +75,11 @@ def check_target(path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise JobError(f"--plot writes {' or '.join(FORMATS)}; got {path.name!r}")
+    check_matplotlib()
+
+
+def check_matplotlib() -> None:
+    """Raises `MissingExtraError` without it."""
     if not importlib.util.find_spec("matplotlib"):
         raise MissingExtraError("--plot needs matplotlib: pip install 'vfl[report]'")
 
@@ -93,7 +98,7 @@ def plot_gradient(rows: Sequence[Row], path: Path) -> None:
     found = curves(rows)
     if not found:
         raise JobError("nothing to plot: choose a --suite with an encrypted gradient")
-    with rc_context(_SETTINGS):
+    with rc_context(SETTINGS):
         figure = Figure(figsize=(9.0, 4.4), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         _panel(panels[0], found, "batch", "features")
@@ -104,7 +109,7 @@ def plot_gradient(rows: Sequence[Row], path: Path) -> None:
         figure.suptitle("Encrypted gradient Xᵀ[[d]]", x=0.01, ha="left", fontweight="bold")
         figure.supxlabel(
             "medians and quartiles; who was measured on a part is scaled to the whole",
-            x=0.01, ha="left", fontsize=8, color=_SOFT,
+            x=0.01, ha="left", fontsize=8, color=SOFT,
         )  # fmt: skip
         try:
             figure.savefig(path, dpi=160)
@@ -116,7 +121,7 @@ def _panel(axes: Any, found: Sequence[Curve], along: str, fixed: str) -> None:
     other = 1 if fixed == "features" else 0
     counted = Counter(at[other] for curve in found for at in curve.points)
     value = max(counted, key=lambda v: (counted[v], v))
-    colours = dict(zip({(c.peer, c.parameters): None for c in found}, cycle(_COLOURS)))
+    colours = dict(zip({(c.peer, c.parameters): None for c in found}, cycle(COLOURS)))
     styles = dict(zip(sorted({c.threads for c in found}), cycle(_STYLES)))
     ticks = set()
     for curve in found:
@@ -137,7 +142,7 @@ def _panel(axes: Any, found: Sequence[Curve], along: str, fixed: str) -> None:
     axes.set_xticks(sorted(ticks), [f"{tick:,}" for tick in sorted(ticks)])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("batch size (rows)" if along == "batch" else "features (columns)")
-    axes.set_title(f"{fixed} = {value:,}", loc="left", fontsize=10, color=_SOFT)
+    axes.set_title(f"{fixed} = {value:,}", loc="left", fontsize=10, color=SOFT)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
 
