@@ -23,7 +23,7 @@ from vfl_bench import rounds as rounds_suite
 from vfl_bench.harness import Row, measure
 from vfl_bench.output import as_json, print_table, write_json
 from vfl_bench.peers import heu
-from vfl_bench.stragglers import charts, report, results, suite
+from vfl_bench.stragglers import charts, claims, report, results, suite
 from vfl_bench.stragglers.experiment import Setting
 from vfl_bench.suites.common import Settings
 from vfl_bench.training_table import print_trainings
@@ -185,7 +185,8 @@ def stragglers(
     for path in charts.plot_results(found, plot) if plot else ():
         _say(console, f"wrote {path}")
     if json:
-        write_json(json, as_json(results.rows(found), results.untimed(found)))
+        held = [vars(claim) for claim in claims.claims(found)]
+        write_json(json, as_json(results.rows(found), results.untimed(found) | {"claims": held}))
 
 
 @app.command()

@@ -241,3 +241,4 @@ def test_the_command_writes_tables_figures_and_rows(tmp_path):
     assert rows["stragglers/table-1/mimic-iii/lattice/backup"]["saving"] > 0.0
     assert len(written["auc"]["epsilon"]["B0"]["after_pass"]) == 3
     assert "10 Mbit/s" in written["emulator"]
+    assert written["claims"][0]["text"] == "more backups take less time"

@@ -55,18 +55,15 @@ def _stale(results: Results) -> Iterator[Claim]:
 
 def _ours(results: Results, granularity: str) -> Iterator[Claim]:
     key = granularity, PROBABILITY, "ours"
-    timed, lost = results.times[key], fmean(results.losses[key])
-    at = f"each {granularity}"
-    bar = published.SAVING
-    yield Claim(
-        f"ours saves {bar:.2%} of B0's time, {at}", f"{timed.saving:.2%}", timed.saving >= bar
-    )
-    fresh = timed.least_fresh
+    timed, losses = results.times[key], results.losses[key]
+    at, lost = f"each {granularity}", fmean(losses)
+    text = f"ours saves {published.SAVING:.2%} of B0's time, {at}"
+    yield Claim(text, f"{timed.saving:.2%}", timed.saving >= published.SAVING)
     text = f"ours: every host new in {LEAST_FRESH:.0%} of rounds, {at}"
+    fresh = timed.least_fresh
     yield Claim(text, f"{fresh:.1%}, the least of all runs", fresh >= LEAST_FRESH)
     text = f"ours: no scores older than {OLDEST} passes, {at}"
     yield Claim(text, f"{timed.oldest}", timed.oldest <= OLDEST)
-    text = f"ours ends within {MOST_LOST:g} AUC of the clean run, {at}"
-    yield Claim(
-        text, f"{lost:+.4f}, mean of {len(results.losses[key])} runs", abs(lost) <= MOST_LOST
-    )
+    text = f"ours ends within {MOST_LOST:g} AUC of the clean run on average, {at}"
+    measured = f"{lost:+.4f}, the worst of {len(losses)} runs {max(losses):+.4f}"
+    yield Claim(text, measured, abs(lost) <= MOST_LOST)

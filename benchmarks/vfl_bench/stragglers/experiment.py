@@ -93,11 +93,12 @@ def table_1(cost: Costs, shape: Shape, setting: Setting) -> dict[str, Parts]:
 class Timed:
     """One policy at one setting of the network, over all seeds; no work takes any time.
 
-    seconds    of each seed's run
-    relative   the mean of them by that of B0 on a clean network
-    saving     the mean of 1 - seconds / those of B0 on the same draws
-    fresh      the least share of rounds in which a host's scores were new; each host's mean
-    oldest     the largest age in passes at which scores stood in
+    seconds      of each seed's run
+    relative     the mean of them by that of B0 on a clean network
+    saving       the mean of 1 - seconds / those of B0 on the same draws
+    fresh        each host's mean share of rounds in which its scores were new
+    least_fresh  the least of these shares in any run
+    oldest       the largest age in passes at which scores stood in
     """
 
     seconds: list[float]

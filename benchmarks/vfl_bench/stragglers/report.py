@@ -31,7 +31,7 @@ def print_results(results: Results, console: Console) -> None:
 
 
 def _print(title: str, lines: Lines, console: Console) -> None:
-    console.print(Text(f"{title}\n", style="bold"))
+    console.print(Text(f"{title}\n", style="bold"), soft_wrap=True)
     cells = any(isinstance(line, list) for line in lines)
     for line in aligned(lines) if cells else map(str, lines):
         console.print(Text(line), soft_wrap=True)
@@ -61,7 +61,8 @@ def _where(results: Results) -> Iterator[list[str] | str]:
         yield [*line, number(parts.total), shares]
     yield ""
     for name in results.tables:
-        yield f"{_cipher(results, name)}, unit costs measured just now"
+        threads = results.costs[name].units.threads
+        yield f"{_cipher(results, name)}, unit costs measured just now, {threads} threads a party"
     yield (
         f"fluctuating: probability {PROBABILITY:g}, {_drawn(GRANULARITY)}; theirs: Epsilon, its "
         "setting is not told, the rest of their shares is a constant for all else"
@@ -133,7 +134,7 @@ def _curves(results: Results, name: str) -> Iterator[list[str] | str]:
     yield ""
     yield (
         f"{'stand-in' if ceiling else name}: {shape.rows:,} rows, columns "
-        f"{' + '.join(map(str, shape.widths))}, {len(shape.batches)} batches, "
+        f"{' + '.join(map(str, shape.widths))}, batches of {max(shape.batches):,}, "
         f"{data.label.clip(0).mean():.1%} positive; {len(data.positive):,} rows held out"
         + (f", where no score reaches more than {ceiling:.4f}" if ceiling else "")
     )

@@ -105,7 +105,8 @@ def _parts(results: Results) -> Iterator[Row]:
 def _facts(cost: Costs, shape: Shape, passes: int) -> dict[str, Any]:
     return {
         "cipher": cost.name, "parameters": cost.cipher.parameters,
-        "security_bits": cost.cipher.security_bits, "rows": shape.rows,
+        "security_bits": cost.cipher.security_bits, "threads": cost.units.threads,
+        "rows": shape.rows,
         "columns": list(shape.widths), "batches": len(shape.batches), "passes": passes,
     }  # fmt: skip
 
