@@ -107,7 +107,7 @@ def test_the_command_warns_prints_and_exits_1_on_a_failure(job, tmp_path, monkey
     [
         LogisticRegression(optimizer="sgd", learning_rate=0.5, epochs=6),
         LogisticRegression(optimizer="momentum", epochs=6, intercept=False),
-        LogisticRegression(optimizer="rmsprop", learning_rate=0.03, epochs=6),
+        LogisticRegression(optimizer="rmsprop", learning_rate=0.06, decay=1.0, epochs=6),
         LogisticRegression(optimizer="adam", epochs=4, batch_size=100),
         LogisticRegression(optimizer="adam", epochs=4, batch_size=100, reshuffle=True),
         LogisticRegression(optimizer="sgd", epochs=50, tolerance=0.03),

@@ -39,9 +39,15 @@ def test_a_replay_that_waits_for_everybody_is_the_coordinated_training_in_the_cl
     for name, part in data.train.items():
         columns[name] = slice(begin, begin + part.shape[1])
         begin += part.shape[1]
-    pooled = plaintext.Pooled(X, data.label, np.ones(len(X)), columns, len(X))
+    pooled = plaintext.Pooled(X, data.label, np.ones(len(X)), columns, len(X), {})
     model = LogisticRegression(
-        l2=1e-3, optimizer="rmsprop", learning_rate=0.05, epochs=7, batch_size=100, tolerance=0.0
+        l2=1e-3,
+        optimizer="rmsprop",
+        learning_rate=0.05,
+        decay=1.0,
+        epochs=7,
+        batch_size=100,
+        tolerance=0.0,
     )
     job = vfl.JobSpec(parties=[], model=model, security="arbiter")
     theta = plaintext.train(job, pooled, 0)[:, 0]
@@ -72,7 +78,7 @@ def test_old_scores_stand_in_with_the_weights_they_were_made_with(data):
     w = {name: np.zeros(part.shape[1], np.longdouble) for name, part in X.items()}
     v = {name: np.zeros_like(one) for name, one in w.items()}
     first = {}
-    for new, old in zip(fresh, filled, strict=True):
+    for number, (new, old) in enumerate(zip(fresh, filled, strict=True)):
         scores = {host: X[host] @ w[host] for host in new}
         first = first or scores
         z = X["guest"] @ w["guest"] + sum(scores.values()) + sum(first[host] for host in old)
@@ -83,7 +89,7 @@ def test_old_scores_stand_in_with_the_weights_they_were_made_with(data):
                 ridge[-1] = 0
             g = X[name].T @ d / 600 + ridge
             v[name] = 0.99 * v[name] + 0.01 * g * g
-            w[name] = w[name] - 0.05 * g / np.sqrt(v[name] + 1e-6)
+            w[name] = w[name] - 0.05 / (1 + number) ** 0.5 * g / np.sqrt(v[name] + 1e-6)
     for name in PARTIES:
         np.testing.assert_allclose(replay.parties[name].theta, w[name].astype(float), atol=1e-12)
 

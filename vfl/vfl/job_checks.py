@@ -91,6 +91,8 @@ def _model(job: JobSpec) -> list[str]:
         {
             "model.epochs must be at least 1": model.epochs is None or model.epochs >= 1,
             "model.learning_rate must be finite and above 0": rate is None or 0 < rate < math.inf,
+            "model.decay must be finite and not negative": model.decay is None
+            or 0 <= model.decay < math.inf,
             "model.l2 must be finite and not negative": 0 <= model.l2 < math.inf,
             "model.tolerance must be finite and not negative": 0 <= model.tolerance < math.inf,
             "model.batch_size must be at least 1": model.batch_size is None
@@ -162,6 +164,7 @@ def _without_arbiter(job: JobSpec) -> list[str]:
     descent = {
         "optimizer": model.optimizer not in (None, "fixed_hessian"),
         "learning_rate": model.learning_rate is not None,
+        "decay": model.decay is not None,
         "batch_size": model.batch_size is not None,
         "reshuffle": model.reshuffle,
     }

@@ -217,6 +217,7 @@ def _descended(
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     t = 0
     for epoch in range(epochs):
+        rate = model.descent.learning_rate * (1 + model.descent.decay * epoch) ** -0.5
         order = np.random.default_rng(epoch).permutation(n) if model.reshuffle else np.arange(n)
         before = theta
         for batch in (order[a:b] for a, b in itertools.pairwise(edges)):
@@ -234,7 +235,7 @@ def _descended(
                 g = g / np.sqrt(v + 1e-6)
             elif model.descent.optimizer == "momentum":
                 g = m = 0.9 * m + g
-            theta = theta - model.descent.learning_rate * g
+            theta = theta - rate * g
         if np.linalg.norm(theta - before) <= tolerance:
             break
     return theta

@@ -60,13 +60,14 @@ class _Generalised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """What all generalised linear models share. One epoch is a pass over all rows.
 
     `fixed_hessian` is the accelerated block step of the levels `shared` and `sealed`; the others
-    are of `arbiter` and `open`, as are learning_rate and batch_size. What is None is the level's
-    own choice.
+    are of `arbiter` and `open`, as are learning_rate, decay and batch_size. What is None is the
+    level's own choice.
     """
 
     l2: float = 1e-3
     optimizer: Literal["fixed_hessian", "sgd", "momentum", "rmsprop", "adam"] | None = None
     learning_rate: float | None = None  # 0.1 when absent
+    decay: float | None = None  # learning_rate / sqrt(1 + decay * epoch); none when absent
     epochs: int | None = None  # when absent 40, `sealed` 200, `shared` what may be opened, and
     # `open` the smaller of 40 and that
     batch_size: int | None = None  # rows; the whole table when absent
@@ -85,6 +86,7 @@ class _Generalised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return Descent(
             optimizer,
             0.1 if self.learning_rate is None else self.learning_rate,
+            self.decay or 0.0,
             40 if self.epochs is None else self.epochs,
         )
 
@@ -94,6 +96,7 @@ class Descent(NamedTuple):
 
     optimizer: Literal["sgd", "momentum", "rmsprop", "adam"]
     learning_rate: float
+    decay: float
     epochs: int
 
 

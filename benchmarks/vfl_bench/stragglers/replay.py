@@ -33,9 +33,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Descent:
-    """The published optimiser, RMSProp at 0.05. Its ridge was not published."""
+    """The published optimiser, RMSProp at 0.05, with the decay that FATE 1.x has when not told
+    otherwise: 0.05 / sqrt(1 + pass). Its ridge was not published.
+    """
 
     learning_rate: float = 0.05
+    decay: float = 1.0
     l2: float = 1e-3
     slope: float = 0.25  # of the logistic residual's expansion
 
@@ -49,14 +52,14 @@ class Party:
     def __init__(self, X: Array, penalised: Array, descent: Descent) -> None:
         self.X, self.theta = X, np.zeros(X.shape[1])
         self._ridge = descent.l2 * penalised
-        self._optimizer = Optimizer("rmsprop", descent.learning_rate)
+        self._optimizer = Optimizer("rmsprop", descent.learning_rate, descent.decay)
 
     def score(self, rows: slice) -> Array:
         return self.X[rows] @ self.theta
 
-    def step(self, rows: slice, residual: Array) -> None:
+    def step(self, rows: slice, residual: Array, number: int) -> None:
         gradient = residual @ self.X[rows] / len(residual) + self._ridge * self.theta
-        self.theta -= self._optimizer.step(gradient)
+        self.theta -= self._optimizer.step(gradient, number)
 
 
 class Replay:
@@ -111,5 +114,5 @@ class Replay:
             self._residuals[at] = residual
         else:
             mover = self.parties[event.party]
-            mover.step(rows, self._residuals[at])
+            mover.step(rows, self._residuals[at], at.number)
             self.products += mover.X[rows].size

@@ -57,7 +57,8 @@ class Desk:
         self._training = training
         descent = training.model.descent
         self._optimizers = {
-            name: Optimizer(descent.optimizer, descent.learning_rate) for name in self.parties
+            name: Optimizer(descent.optimizer, descent.learning_rate, descent.decay)
+            for name in self.parties
         }
         self._columns: dict[str, int] = {}
         self._quanta: dict[str, float] = {}  # how finely each was opened first; never finer later
@@ -177,7 +178,9 @@ class Desk:
         )
         self._quanta[which] = released.quantum
         with np.errstate(over="ignore", invalid="ignore"):  # found and named below
-            step = self._optimizers[name].step(released.values / self._batch_rows[at.batch])
+            step = self._optimizers[name].step(
+                released.values / self._batch_rows[at.batch], at.number
+            )
         if not np.isfinite(step).all():
             raise JobError(f"training diverged in epoch {at.number + 1}; lower model.learning_rate")
         self._moved[name] = self._moved[name] + step if name in self._moved else step

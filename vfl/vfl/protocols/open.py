@@ -93,12 +93,13 @@ class Own:
     def __init__(self, model: ModelSpec, weights: Vector, penalised: Vector) -> None:
         self.weights = weights
         self._ridge = model.l2 * penalised[:, None]
-        self._optimizer = Optimizer(model.descent.optimizer, model.descent.learning_rate)
+        descent = model.descent
+        self._optimizer = Optimizer(descent.optimizer, descent.learning_rate, descent.decay)
 
-    def step(self, gradient: Vector) -> None:
+    def step(self, gradient: Vector, epoch: int) -> None:
         """Along the gradient (f, k) of the mean loss, to which the penalty's is added."""
         whole = gradient + self._ridge * self.weights
-        step = self._optimizer.step(whole.reshape(-1))
+        step = self._optimizer.step(whole.reshape(-1), epoch)
         self.weights = self.weights - step.reshape(whole.shape)
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,7 +160,7 @@ async def passive(ctx: Context, training: OpenTraining, X: Vector) -> Trained:
                 scores = await ctx.compute("compute", columns.scores, index, own.weights)
                 await send_scores(ctx, scores, masker, at)
             gradient = await receive_gradient(ctx, columns, index, evaluator, outputs, at)
-            own.step(gradient)
+            own.step(gradient, epoch)
         epoch += 1
         await ctx.compute("compute", checkpoints.save, epoch, own.to_dict())
 
@@ -218,7 +219,7 @@ async def active(
                 )
             exponents[index] = max(exponents[index], exponent_of(d))
             await open_gradients(ctx, holder, columns, d, exponents[index], at)
-            own.step(X[batch].T @ d / sizes[index])
+            own.step(X[batch].T @ d / sizes[index], epoch)
         if epoch:
             changes.append(float(np.sqrt(np.mean((z - before) ** 2))))
         losses.append(loss)
