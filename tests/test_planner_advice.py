@@ -19,12 +19,13 @@ from vfl.spec import (
 )
 
 
-def job(rows=20_000, columns=4, model=None, **options) -> JobSpec:
+def job(rows=20_000, columns=4, model=None, passives=1, **options) -> JobSpec:
     ids = np.arange(rows)
     data = {"id": ids, "y": ids % 2} | {f"c{k}": ids for k in range(columns)}
     parties = [
         PartySpec("a", data=data, label="y"),
         PartySpec("b", data=data, columns=[f"c{k}" for k in range(columns)]),
+        *(PartySpec(f"b{k}", data=data, columns=["c0", "c1"]) for k in range(1, passives)),
     ]
     options = {"transport": "inprocess"} | options
     made = JobSpec(
@@ -57,6 +58,8 @@ def test_a_sensible_job_has_no_warning():
         ("key", job(crypto=CryptoSpec("paillier", 2048)), False),
         ("mock", job(crypto="mock"), False),
         ("epochs", job(model={"epochs": 500, "tolerance": 0.0}), False),
+        ("schedule", job(passives=2, schedule=ScheduleSpec("backup")), False),
+        ("schedule", job(passives=2, schedule=ScheduleSpec(on_lost="drop")), False),
         ("deadline", job(crypto="paillier", schedule=ScheduleSpec(deadline_s=2.0)), True),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -92,7 +95,7 @@ def test_what_ends_the_job_comes_first():
     assert [one.refused for one in plan(made, seconds=0.0).warnings] == [True, True, False]
 
 
-def shared(rows=2000, columns=40, model=None, **options) -> JobSpec:
+def shared(rows=2000, columns=40, model=None, passives=1, **options) -> JobSpec:
     return job(rows, columns, model, **{"security": "shared"} | options)
 
 
@@ -138,6 +141,7 @@ def test_more_weights_than_a_key_may_open_are_refused_before_they_are_trained():
     parties = [
         PartySpec("a", data=data, label="y", columns=[]),
         PartySpec("b", data=data, columns=[f"c{k}" for k in range(columns)]),
+        *(PartySpec(f"b{k}", data=data, columns=["c0", "c1"]) for k in range(1, passives)),
     ]
     made = check_job(
         JobSpec(

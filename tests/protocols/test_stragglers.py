@@ -7,7 +7,8 @@ from collections import Counter
 import msgspec
 import numpy as np
 import pytest
-from emulated import PASSIVES
+from emulated import PASSIVES, emulate, straggling_job
+from killing import KilledError, kill
 
 import vfl
 from vfl.context import Context
@@ -92,6 +93,7 @@ def test_under_a_new_key_old_contributions_are_dropped_and_encrypted_anew(
     assert ours.run.metrics["auc"] > 0.9
     (contributions,) = ours.contributions
     dropped = contributions.outdated
+    assert (f"{dropped} contributions came under a key" in ours.notes) == (dropped > 0)
     sent = Counter((sender, scope) for sender, scope, _ in ours.messages(Scores))
     assert set(sent.values()) == {1}  # nothing was sent twice under one name
     assert dropped <= len(again)
@@ -130,6 +132,23 @@ def test_a_request_that_got_lost_is_sent_again_with_the_same_bytes(emulation, mo
     assert len(again) == 1
     usual = emulation(ScheduleSpec(), p=0.0)
     assert weights(usual) == weights(ours)
+
+
+@pytest.mark.parametrize("after", [20, 45])
+def test_a_run_that_was_cut_off_goes_on_from_the_last_common_pass(
+    monkeypatch, small_job, tmp_path, after
+):
+    job = straggling_job(small_job, TOLERANT["adaptive"], epochs=12)
+    with monkeypatch.context() as patch:
+        kill(patch, "p1", after)
+        with pytest.raises(KilledError):
+            emulate(monkeypatch, job, tmp_path / "run")
+    ours = emulate(monkeypatch, job, tmp_path / "run", resume=True)
+    first = ours.rounds[0].at.number
+    assert first >= 1 and "training starts over" not in ours.notes
+    assert len(ours.rounds) == 4 * (12 - first) and ours.run.result.epochs == 12
+    assert len(ours.rounds[0].arrived) == 3  # nothing is cached across keys
+    assert ours.run.ledger.clean and ours.run.metrics["auc"] > 0.95
 
 
 def test_without_a_cached_value_the_first_pass_waits_and_names_who_is_missing(

@@ -1,8 +1,8 @@
-"""What a party keeps to continue after a crash: the last two epochs, in its own private folder.
+"""What a party keeps to continue after a crash: its last epochs, in its own private folder.
 
-A party can be at most one epoch ahead of another, so two are enough for all to meet. A checkpoint
-is written beside its final name, synced and renamed; a full disk leaves the previous one alone.
-Keys are never in it: a resumed job makes new ones.
+Where everybody is waited for, a party can be at most one epoch ahead of another, so two are enough
+for all to meet. A checkpoint is written beside its final name, synced and renamed; a full disk
+leaves the previous one alone. Keys are never in it: a resumed job makes new ones.
 """
 
 from __future__ import annotations
@@ -32,9 +32,13 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 class Checkpoints:
-    """The checkpoints of one party. `identity` is what must not change between attempts."""
+    """The newest `keep` checkpoints of one party.
 
-    def __init__(self, folder: Path, party: str, identity: str) -> None:
+    `identity` is what must not change between attempts.
+    """
+
+    def __init__(self, folder: Path, party: str, identity: str, keep: int = 2) -> None:
+        self._keep = keep
         self._folder = folder
         self._party = party
         self._identity = identity
@@ -49,7 +53,7 @@ class Checkpoints:
         path = self._folder / f"epoch-{epoch:06d}.json"
         stored = _Stored(self._identity, epoch, state, _digest(self._identity, epoch, state))
         write_atomically(path, stored, self._party)
-        for old in self.epochs()[:-2]:
+        for old in self.epochs()[: -self._keep]:
             (self._folder / f"epoch-{old:06d}.json").unlink(missing_ok=True)
 
     def rewind(self, epoch: int) -> None:

@@ -140,7 +140,8 @@ def _curves(results: Results, name: str) -> Iterator[list[str] | str]:
     )
     yield (
         f"backups and ours: probability {PROBABILITY:g}, {_drawn(GRANULARITY)}, first seed; PCA: "
-        "B0; products: of a number with a ciphertext, counted"
+        "B0; products: of a number with a ciphertext, counted; RMSProp at 0.05 / sqrt(1 + pass), "
+        "the default decay of FATE 1.x, and a ridge of 0.001"
     )
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vfl.spec import JobSpec, PartySpec
 
 
+LATE_EPOCHS = 16  # that a party may be behind another and still resume where it stood
 TINY_STEPS = 64  # of the cipher's fixed point; a column below is all rounding
 
 
@@ -121,8 +122,9 @@ class Party(ABC):
         """Those of this run. Without `resume` earlier ones are removed."""
         model = msgspec.json.encode(self.job.model).decode()
         checkpoints = Checkpoints(
-            self.folder, self.spec.name, f"{self.job.security} {model} {identity}"
-        )
+            self.folder, self.spec.name, f"{self.job.security} {model} {identity}",
+            keep=LATE_EPOCHS if self.job.schedule.tolerant else 2,
+        )  # fmt: skip
         if not self.resume:
             checkpoints.rewind(0)
         return checkpoints

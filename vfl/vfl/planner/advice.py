@@ -97,6 +97,11 @@ def _machine(job: JobSpec, chosen: Forecast) -> Iterator[Advice]:
             f"waits, at most {wording.duration(deadline)}: raise schedule.deadline_s",
             refused=True,
         )  # fmt: skip
+    if job.schedule.tolerant:
+        yield Advice(
+            "schedule", "rounds may go on without late parties: rounds, bytes and seconds are told "
+            "as if nobody were late",
+        )  # fmt: skip
     most = max(party.memory.get("peak", 0) for party in chosen.parties)
     here = memory_here()
     if here and most > here:

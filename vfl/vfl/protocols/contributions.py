@@ -113,6 +113,10 @@ class Contributions(Generic[M]):
     async def close(self) -> list[str]:
         """Wait for what is being sent. The passive parties that are still there."""
         await self._outbox.flush()
+        if self.outdated:
+            self._ctx.note(
+                f"{self.outdated} contributions came under a key that had been replaced: not used"
+            )
         return [party for party in self.rounds.parties if party not in self.rounds.lost]
 
     def _arrived(self, delivery: Delivery[M]) -> None:
