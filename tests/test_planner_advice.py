@@ -141,7 +141,6 @@ def test_more_weights_than_a_key_may_open_are_refused_before_they_are_trained():
     parties = [
         PartySpec("a", data=data, label="y", columns=[]),
         PartySpec("b", data=data, columns=[f"c{k}" for k in range(columns)]),
-        *(PartySpec(f"b{k}", data=data, columns=["c0", "c1"]) for k in range(1, passives)),
     ]
     made = check_job(
         JobSpec(
