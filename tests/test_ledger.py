@@ -16,12 +16,16 @@ from vfl.errors import CheckpointError, JobError
 from vfl.ledger import Entry, Ledger, audit, read_entries
 from vfl.messages import Envelope, FieldHeader
 from vfl.program import DECLARATIONS, DECLARED
+from vfl.spec import ScheduleSpec
 
-COORDINATED = [(1, "logistic", "arbiter"), (2, "linear", "arbiter"), (3, "logistic", "arbiter")]
+COORDINATED = [
+    (1, "logistic", "arbiter"), (2, "linear", "arbiter"), (3, "logistic", "arbiter"),
+    (2, "tolerant", "arbiter"),
+]  # fmt: skip
 SHARED = [(1, "logistic", "shared"), (2, "logistic", "shared")]
 SEALED = [(1, "linear", "sealed"), (3, "linear", "sealed")]
 OPEN = [(1, "logistic", "open"), (2, "linear", "open")]
-SHAPES = [*COORDINATED, *SHARED, *SEALED, *OPEN]  # passive parties, model, level
+SHAPES = [*COORDINATED, *SHARED, *SEALED, *OPEN]  # passive parties, model or schedule, level
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +41,11 @@ def entries_of(runs, small_job, tmp_path):
     def entries(shape) -> list[Entry]:
         if shape not in runs:
             passives, kind, level = shape
-            models = {"logistic": vfl.LogisticRegression, "linear": vfl.LinearRegression}
+            models = {"linear": vfl.LinearRegression}
             small = small_job(
-                passives=passives, model=models[kind](epochs=2), security=level, rows=150,
+                passives=passives, model=models.get(kind, vfl.LogisticRegression)(epochs=2),
+                schedule=ScheduleSpec("backup" if kind == "tolerant" else "all_arrived"),
+                security=level, rows=150,
                 features=8 if level == "shared" else 3, active_features=2 * passives,
             )  # fmt: skip
             folder = tmp_path / f"run-{len(runs)}"

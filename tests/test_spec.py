@@ -117,6 +117,8 @@ PROBLEMS = {
     "model.epochs must be at least 1": model(epochs=0),
     "model.learning_rate must be finite and above 0": model(learning_rate=0.0),
     "model.l2 must be finite and not negative": model(l2=-1e-9),
+    "model.decay must be finite and not negative": model(decay=-0.5),
+    "model.decay is for security: open and arbiter": model(decay=1.0),
     "model.tolerance must be finite and not negative": model(tolerance=-1.0),
     "model.batch_size must be at least 1": model(batch_size=0) | {"accept_gradient_leak": True},
     "test_fraction must lie in [0, 0.9]": GOOD | {"test_fraction": 0.95},
