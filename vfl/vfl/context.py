@@ -22,6 +22,7 @@ import msgspec
 from vfl.errors import DeadlineError, ProtocolError, SecurityError
 from vfl.messages import Message, pack, unpack
 from vfl.stream import Delivery, Stream
+from vfl.timeline import Recorder
 from vfl_scheduler import Abort, AllArrived, AskMore, Deadline, Gather, Proceed, Wait
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ M = TypeVar("M", bound=Message)
 P = ParamSpec("P")
 R = TypeVar("R")
 Stage = Literal["read", "align", "encrypt", "compute", "wait"]
+TRAINING = "training"  # the activity whose steps a timeline marks
 NOTICE_S = 10.0  # a wait longer than this is reported while it lasts
 
 
@@ -105,6 +107,7 @@ class Context:
         self.ledger = ledger
         self.deadline_s = deadline_s
         self.in_process = transport.in_process
+        self.recorder = Recorder()
         self.timings: dict[Stage, float] = dict.fromkeys(
             ("read", "align", "encrypt", "compute", "wait"), 0.0
         )
@@ -119,8 +122,11 @@ class Context:
         self._heard: dict[str, float] = {}
         self._failure: BaseException | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self.recorder.offset_s = self._transport.wall_s() - now_s()
         self._pump = asyncio.create_task(self._run_pump())
         return self
 
@@ -149,6 +155,7 @@ class Context:
             )
         frame, envelope = pack(message, job=self._job, sender=self.name, receiver=to, scope=scope)
         self.ledger.record("sent", envelope, frame.nbytes, frame[-32:].tobytes().hex())
+        begin = now_s()
         try:
             async with asyncio.timeout(self.deadline_s):
                 await self._transport.send(to, frame)
@@ -158,6 +165,8 @@ class Context:
                 f"{self.deadline_s:.0f} s: {to} does not answer. Look at that party's machine and "
                 "log, then run again with --resume"
             ) from None
+        finally:
+            self.recorder.span("send", begin, now_s(), [to])
 
     async def broadcast(self, to: Iterable[str], message: Message, *, scope: str) -> None:
         """The same message to several parties."""
@@ -197,7 +206,8 @@ class Context:
                 done, _ = await asyncio.wait(
                     pending, timeout=max(pause, 0.0), return_when=asyncio.FIRST_COMPLETED
                 )
-                now = now_s()
+                since, now = now, now_s()
+                self.recorder.span("wait", since, now, [tasks[task] for task in pending])
                 for task in (task for task in pending if task in done):  # a set has no order
                     arrived[tasks[task]] = cast("M", task.result())
                     decision = gather.arrival(tasks[task], now)
@@ -238,7 +248,9 @@ class Context:
         begin = now_s()
         missing = frozenset(stream.senders if missing is None else missing)
         while True:
-            found = await stream.next(min(now_s() + NOTICE_S, begin + self.deadline_s))
+            since = now_s()
+            found = await stream.next(min(since + NOTICE_S, begin + self.deadline_s))
+            self.recorder.span("wait", since, now_s(), missing)
             waited = now_s() - begin
             if found:
                 self.timings["wait"] += waited
@@ -359,9 +371,12 @@ class Context:
             return await self._transport.compute(stage, work, *args, **kwargs)
         finally:
             self.timings[stage] += now_s() - begin
+            self.recorder.span("compute", begin, now_s(), [stage])
 
     def progress(self, text: str, done: int, total: int) -> None:
         """Tell whoever watches how far the party is. Callable from any thread."""
+        if text == TRAINING and self._loop:
+            self.recorder.mark(self._loop.time())
         self._on_event(Event(self.name, "progress", text, done, total))
 
     def note(self, text: str) -> None:
