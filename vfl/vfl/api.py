@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vfl.checkpoint import write_atomically
-from vfl.errors import JobError, SecurityError
+from vfl.context import Event
+from vfl.errors import JobError, PartyLostError, SecurityError
 from vfl.ledger import Audit, Entry, audit, read_entries
 from vfl.parties.base import folder_of
 from vfl.program import DECLARED, Assignment, take_part
@@ -24,10 +25,10 @@ from vfl_crypto.errors import CryptoError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from vfl.context import Event
     from vfl.spec import ModelSpec
 
 RUNS = Path("vfl-runs")
+TIMELINES = "timeline.json"  # party -> `Timeline`, of the attempt that came to its end
 GUARDS_OFF = (
     "accept_gradient_leak: true switched the guards on opened gradients off; "
     "parties may have solved for labels"
@@ -98,10 +99,13 @@ def run_job(
             )
         write_atomically(folder / "job.json", _storable(job), "driver")
     begin = time.monotonic()
-    results = _launch(job, folder.resolve(), "fit", on_event, resume=resume)
+    results, restarts = _train(job, folder.resolve(), on_event, resume=resume)
     wall = time.monotonic() - begin
-    run = Run(folder, job, _summary(job, folder, results, wall, resumed=resume))
-    write_atomically(folder / "result.json", run.result, "driver")
+    result = _summary(job, folder, results, wall, resumed=resume, restarts=restarts)
+    run = Run(folder, job, result)
+    timelines = {name: one.timeline for name, one in results.items()}
+    write_atomically(folder / TIMELINES, timelines, "driver")
+    write_atomically(folder / "result.json", result, "driver")
     return run
 
 
@@ -208,6 +212,31 @@ def _check_cipher(job: JobSpec) -> None:
         raise SecurityError(f"crypto: {error}") from error
 
 
+def _train(
+    job: JobSpec, folder: Path, on_event: Callable[[Event], None], *, resume: bool
+) -> tuple[dict[str, PartyResult], list[str]]:
+    """All parties' results, and why the job had to start again.
+
+    Raises `PartyLostError` when a party dies and `schedule.restarts` are used up.
+    """
+    restarts: list[str] = []
+    most = job.schedule.restarts
+    while True:
+        try:
+            again = resume or bool(restarts)
+            return _launch(job, folder, "fit", on_event, resume=again), restarts
+        except PartyLostError as error:
+            if not error.died or len(restarts) == most:
+                before = f". Before: {'; '.join(restarts)}" if restarts else ""
+                raise PartyLostError(f"{error}{before}", died=error.died) from error
+            told = (
+                f"{error.died} died; the job starts again from the last epoch that all parties "
+                f"hold: {len(restarts) + 1} of {most} restarts"
+            )
+            restarts.append(told)
+            on_event(Event("driver", "note", told))
+
+
 def _launch(
     job: JobSpec, folder: Path, action: Any, on_event: Callable[[Event], None], *, resume: bool
 ) -> dict[str, PartyResult]:
@@ -227,15 +256,25 @@ def _launch(
     from vfl.transport import ray
 
     placements = {p.name: p.placement for p in job.parties}
-    return ray.launch(take_part, assignments, on_event, placements, arbiter=job.roster.arbiter)
+    spare = job.roster.passives if job.schedule.on_lost in ("surrogate", "drop") else ()
+    return ray.launch(
+        take_part, assignments, on_event, placements,
+        arbiter=job.roster.arbiter, spare=spare, given_up=lambda result: result.lost,
+    )  # fmt: skip
 
 
 def _summary(
-    job: JobSpec, folder: Path, results: dict[str, PartyResult], wall: float, *, resumed: bool
+    job: JobSpec,
+    folder: Path,
+    results: dict[str, PartyResult],
+    wall: float,
+    *,
+    resumed: bool,
+    restarts: list[str],
 ) -> RunResult:
     entries = [entry for result in results.values() for entry in result.entries]
-    found = audit(entries, DECLARED)
     active = results[job.roster.active]
+    found = audit(entries, DECLARED, active.lost)
     fields = (
         field for entry in entries for field in entry.fields if field.protection == "encrypted"
     )
@@ -253,6 +292,7 @@ def _summary(
             *(f"{name}: {note}" for name, r in results.items() for note in r.notes),
         ],
         peak_bytes={name: r.peak_bytes for name, r in results.items()}, resumed=resumed,
+        rounds=active.timeline.attendance, lost=active.lost, restarts=restarts,
     )  # fmt: skip
 
 

@@ -155,6 +155,7 @@ class ScheduleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     fill: Literal["stale", "null"] | None = None  # under `backup`; stale
     quantile: float | None = None  # under `deadline`: of recent latencies; 0.5
     min_fresh: float | None = None  # under `adaptive`: least share of rounds with news of each; 1/4
+    restarts: int = 2  # on Ray: of a job that the death of a party ended, by itself
 
     @property
     def age(self) -> int | None:
