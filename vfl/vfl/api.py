@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vfl.checkpoint import write_atomically
+from vfl.checkpoint import read_json, write_atomically
 from vfl.context import Event
 from vfl.errors import JobError, PartyLostError, SecurityError
 from vfl.ledger import Audit, Entry, audit, read_entries
@@ -19,6 +19,7 @@ from vfl.program import DECLARED, Assignment, take_part
 from vfl.results import PartyResult, RunResult
 from vfl.schemes import make_scheme
 from vfl.spec import JobSpec, PartySpec, check_job, role_of
+from vfl.timeline import Timeline
 from vfl.transport import inprocess
 from vfl_crypto.errors import CryptoError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("vfl-runs")
 TIMELINES = "timeline.json"  # party -> `Timeline`, of the attempt that came to its end
+LOST = "{0} was lost: the others trained on, and its columns are not in the model"
 GUARDS_OFF = (
     "accept_gradient_leak: true switched the guards on opened gradients off; "
     "parties may have solved for labels"
@@ -204,6 +206,14 @@ def ledger_entries(folder: Path) -> tuple[list[Entry], list[str]]:
     return [entry for path in here for entry in read_entries(path)], absent
 
 
+def timelines(folder: Path) -> dict[str, Timeline]:
+    """What each party of a run did when; empty for a run that kept none."""
+    path = folder / TIMELINES
+    if not path.is_file():
+        return {}
+    return read_json(path, dict[str, Timeline], "driver", "run again to have one")
+
+
 def _check_cipher(job: JobSpec) -> None:
     """Refuse a cipher no party could make, before anything is written or started."""
     try:
@@ -274,6 +284,9 @@ def _summary(
 ) -> RunResult:
     entries = [entry for result in results.values() for entry in result.entries]
     active = results[job.roster.active]
+    gone = {p.name: folder_of(p, folder.resolve()) / "ledger.jsonl" for p in job.parties}
+    for name in gone.keys() - results.keys():  # it told of nothing, but may have left its ledger
+        entries += read_entries(gone[name]) if gone[name].is_file() else []
     found = audit(entries, DECLARED, active.lost)
     fields = (
         field for entry in entries for field in entry.fields if field.protection == "encrypted"
@@ -289,6 +302,8 @@ def _summary(
         ledger=found, undeclared=len(found.undeclared), arbiter=job.roster.arbiter or "",
         notes=[
             *([GUARDS_OFF] if job.accept_gradient_leak else []),
+            *restarts,
+            *(LOST.format(name) for name in active.lost),
             *(f"{name}: {note}" for name, r in results.items() for note in r.notes),
         ],
         peak_bytes={name: r.peak_bytes for name, r in results.items()}, resumed=resumed,
