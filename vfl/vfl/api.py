@@ -147,13 +147,17 @@ class Run:
 
         Returns the CSV file of ids and predictions in the active party's folder.
         """
-        parties = [p for p in self.job.parties if role_of(p) != "arbiter"]
+        lost = self.result.lost
+        parties = [p for p in self.job.parties if role_of(p) != "arbiter" and p.name not in lost]
         names = {p.name for p in parties}
         if set(data) != names:
+            without = f" ({' '.join(LOST.format(name) for name in lost)})" if lost else ""
             raise JobError(
-                f"prediction needs a table of each of {', '.join(sorted(names))}; "
+                f"prediction needs a table of each of {', '.join(sorted(names))}{without}; "
                 f"got {', '.join(sorted(data)) or 'none'}"
             )
+        for name in lost:
+            on_event(Event("driver", "note", LOST.format(name)))
         tables = [msgspec.structs.replace(p, data=_absolute(data[p.name])) for p in parties]
         job = msgspec.structs.replace(self.job, parties=tables)
         results = _launch(job, self.folder.resolve(), "predict", on_event, resume=False)
@@ -184,7 +188,8 @@ def open_run(folder: Path) -> Run:
 def audit_folder(folder: Path) -> Audit:
     """Audit a run from the ledger files of its parties, finished or not."""
     entries, absent = ledger_entries(folder)
-    return audit(entries, DECLARED, absent)
+    lost = open_run(folder).result.lost if (folder / "result.json").exists() else []
+    return audit(entries, DECLARED, sorted({*absent, *lost}))
 
 
 def ledger_entries(folder: Path) -> tuple[list[Entry], list[str]]:
@@ -266,7 +271,7 @@ def _launch(
     from vfl.transport import ray
 
     placements = {p.name: p.placement for p in job.parties}
-    spare = job.roster.passives if job.schedule.on_lost in ("surrogate", "drop") else ()
+    spare = job.spare if action == "fit" else ()
     return ray.launch(
         take_part, assignments, on_event, placements,
         arbiter=job.roster.arbiter, spare=spare, given_up=lambda result: result.lost,

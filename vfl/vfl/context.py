@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast
 
@@ -157,16 +158,29 @@ class Context:
         self.ledger.record("sent", envelope, frame.nbytes, frame[-32:].tobytes().hex())
         begin = now_s()
         try:
+            while not await self._handed(to, frame):
+                waited = now_s() - begin
+                text = (
+                    f"{self.name} could not hand {message.kind!r} of {scope} to {to} within "
+                    f"{waited:.0f} s: {to} does not answer"
+                )
+                if self._all.deadline.on_lost != "wait":
+                    raise DeadlineError(
+                        f"{text}. Look at that party's machine and log, then run again with "
+                        "--resume"
+                    )
+                self._on_event(Event(self.name, "waiting", text))
+        finally:
+            self.recorder.span("send", begin, now_s(), [to])
+
+    async def _handed(self, to: str, frame: Array) -> bool:
+        """Whether the receiver took the frame in time. A second copy of it has no effect."""
+        try:
             async with asyncio.timeout(self.deadline_s):
                 await self._transport.send(to, frame)
         except TimeoutError:
-            raise DeadlineError(
-                f"{self.name} could not hand {message.kind!r} of {scope} to {to} within "
-                f"{self.deadline_s:.0f} s: {to} does not answer. Look at that party's machine and "
-                "log, then run again with --resume"
-            ) from None
-        finally:
-            self.recorder.span("send", begin, now_s(), [to])
+            return False
+        return True
 
     async def broadcast(self, to: Iterable[str], message: Message, *, scope: str) -> None:
         """The same message to several parties."""
@@ -243,42 +257,60 @@ class Context:
     ) -> Delivery[M]:
         """The next message of a stream, for which `scope` waits. Raises `DeadlineError`.
 
-        `missing` are those of its senders whose message is waited for, all if not given.
+        `missing` are those of its senders whose message is waited for, all if not given. They may
+        be waiting themselves, until a deadline of their own: that of this wait is twice as long.
         """
         begin = now_s()
+        limit_s = 2 * self.deadline_s
+        end = math.inf if self._all.deadline.on_lost == "wait" else begin + limit_s
         missing = frozenset(stream.senders if missing is None else missing)
         while True:
             since = now_s()
-            found = await stream.next(min(since + NOTICE_S, begin + self.deadline_s))
+            found = await stream.next(min(since + NOTICE_S, end))
             self.recorder.span("wait", since, now_s(), missing)
             waited = now_s() - begin
             if found:
                 self.timings["wait"] += waited
                 return found
             kind = next(iter(stream.kinds))
-            if waited >= self.deadline_s and self._all.deadline.on_lost != "wait":
-                raise self.missed(kind, missing, scope, waited)
-            self.waiting(kind, missing, scope, waited)
+            if now_s() >= end:
+                raise self.missed(kind, missing, scope, waited, limit_s)
+            self.waiting(kind, missing, scope, waited, limit_s)
 
     def missed(
-        self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
+        self,
+        kind: type[Message],
+        missing: frozenset[str],
+        scope: str,
+        waited: float,
+        limit_s: float | None = None,
     ) -> DeadlineError:
         """The error of a wait that has reached its deadline."""
         return DeadlineError(
-            self._waiting_text(kind, missing, scope, waited)
+            self._waiting_text(kind, missing, scope, waited, limit_s)
             + "; the deadline is reached. Look at that party's machine and log, "
             "or raise schedule.deadline_s, then run again with --resume"
         )
 
     def waiting(
-        self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
+        self,
+        kind: type[Message],
+        missing: frozenset[str],
+        scope: str,
+        waited: float,
+        limit_s: float | None = None,
     ) -> None:
         """Tell whoever watches for whom this party waits."""
-        text = self._waiting_text(kind, missing, scope, waited)
+        text = self._waiting_text(kind, missing, scope, waited, limit_s)
         self._on_event(Event(self.name, "waiting", text))
 
     def _waiting_text(
-        self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
+        self,
+        kind: type[Message],
+        missing: frozenset[str],
+        scope: str,
+        waited: float,
+        limit_s: float | None,
     ) -> str:
         now = now_s()
         heard = ", ".join(
@@ -289,8 +321,8 @@ class Context:
         )
         names = " and ".join(sorted(missing))
         return (
-            f"{self.name} has waited {waited:.0f} s of {self.deadline_s:.0f} s for {kind.kind!r} "
-            f"from {names} in {scope}; {heard}"
+            f"{self.name} has waited {waited:.0f} s of {limit_s or self.deadline_s:.0f} s for "
+            f"{kind.kind!r} from {names} in {scope}; {heard}"
         )
 
     async def _take(self, kind: str, sender: str, scope: str) -> Message:

@@ -220,6 +220,11 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             names["active"][0], tuple(names["passive"]), next(iter(names["arbiter"]), None)
         )
 
+    @property
+    def spare(self) -> tuple[str, ...]:
+        """Parties without which training goes on when they are lost."""
+        return self.roster.passives if self.schedule.on_lost in ("surrogate", "drop") else ()
+
     def party(self, name: str) -> PartySpec:
         return next(p for p in self.parties if p.name == name)
 

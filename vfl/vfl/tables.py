@@ -228,7 +228,9 @@ def _counts(counted: dict[str, int]) -> RenderableType:
 def _undeclared(audit: Audit) -> RenderableType:
     if audit.clean and audit.absent:
         names = " and ".join(audit.absent)
-        return Text(f"0; not compared with the ledgers of {names}, which are not on this machine")
+        return Text(
+            f"0; not compared with the ledgers of {names}, which are not all on this machine"
+        )
     if audit.clean:
         return Text("0; every message is in the ledgers of both its ends", style="green")
     lines = [f"undeclared: {what}" for what in audit.undeclared]

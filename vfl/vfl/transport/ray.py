@@ -329,11 +329,11 @@ def _follow(
                 waived.update(given_up(results[party]))
             elif not isinstance(told, (PartyLostError, DeadlineError)):
                 raise told
-            elif party in spare:
-                lost[party] = told
-                on_event(Event("driver", "note", f"{told}; the others go on"))
             elif isinstance(told, PartyLostError) and told.died:
-                raise told
+                if party not in spare:
+                    raise told
+                lost[party] = told
+                on_event(Event("driver", "note", f"{told}. The others go on if they can"))
             elif held is None:
                 held, until = told, time.monotonic() + SETTLE_S
         if waived.issuperset(runs.values()):
