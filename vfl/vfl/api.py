@@ -24,9 +24,12 @@ from vfl.transport import inprocess
 from vfl_crypto.errors import CryptoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from vfl.spec import ModelSpec
+    from vfl.transport.base import Transport
+
+    Program = Callable[[Assignment, Transport, Callable[[Event], None]], Awaitable[PartyResult]]
 
 RUNS = Path("vfl-runs")
 TIMELINES = "timeline.json"  # party -> `Timeline`, of the attempt that came to its end
@@ -82,10 +85,12 @@ def run_job(
     runs: Path = RUNS,
     resume: bool = False,
     on_event: Callable[[Event], None] = ignore_event,
+    program: Program | None = None,
 ) -> Run:
     """Carry a checked job out; with `resume` continue its newest unfinished run.
 
-    Without `folder` the run gets a new one under `runs`, or resumes the newest one there.
+    Without `folder` the run gets a new one under `runs`, or resumes the newest one there. `program`
+    is what each party runs; experiments wrap `take_part`, which it is if not given.
 
     Raises `vfl.errors.VflError`; checkpoints and ledgers written until then stay.
     """
@@ -101,7 +106,7 @@ def run_job(
             )
         write_atomically(folder / "job.json", _storable(job), "driver")
     begin = time.monotonic()
-    results, restarts = _train(job, folder.resolve(), on_event, resume=resume)
+    results, restarts = _train(job, folder.resolve(), on_event, resume=resume, program=program)
     wall = time.monotonic() - begin
     result = _summary(job, folder, results, wall, resumed=resume, restarts=restarts)
     run = Run(folder, job, result)
@@ -228,7 +233,12 @@ def _check_cipher(job: JobSpec) -> None:
 
 
 def _train(
-    job: JobSpec, folder: Path, on_event: Callable[[Event], None], *, resume: bool
+    job: JobSpec,
+    folder: Path,
+    on_event: Callable[[Event], None],
+    *,
+    resume: bool,
+    program: Program | None,
 ) -> tuple[dict[str, PartyResult], list[str]]:
     """All parties' results, and why the job had to start again.
 
@@ -239,7 +249,7 @@ def _train(
     while True:
         try:
             again = resume or bool(restarts)
-            return _launch(job, folder, "fit", on_event, resume=again), restarts
+            found = _launch(job, folder, "fit", on_event, resume=again, program=program)
         except PartyLostError as error:
             if not error.died or len(restarts) == most:
                 before = f". Before: {'; '.join(restarts)}" if restarts else ""
@@ -250,18 +260,27 @@ def _train(
             )
             restarts.append(told)
             on_event(Event("driver", "note", told))
+        else:
+            return found, restarts
 
 
 def _launch(
-    job: JobSpec, folder: Path, action: Any, on_event: Callable[[Event], None], *, resume: bool
+    job: JobSpec,
+    folder: Path,
+    action: Any,
+    on_event: Callable[[Event], None],
+    *,
+    resume: bool,
+    program: Program | None = None,
 ) -> dict[str, PartyResult]:
+    program = program or take_part
     session = secrets.token_hex(8)
     assignments = {
         p.name: Assignment(job, p.name, folder_of(p, folder), session, action, resume)
         for p in job.parties
     }
     if job.transport == "inprocess":
-        return inprocess.launch(take_part, assignments, on_event)
+        return inprocess.launch(program, assignments, on_event)
     for p in job.parties:
         if p.data is not None and not isinstance(p.data, str):
             raise JobError(
@@ -273,7 +292,7 @@ def _launch(
     placements = {p.name: p.placement for p in job.parties}
     spare = job.spare if action == "fit" else ()
     return ray.launch(
-        take_part, assignments, on_event, placements,
+        program, assignments, on_event, placements,
         arbiter=job.roster.arbiter, spare=spare, given_up=lambda result: result.lost,
     )  # fmt: skip
 
