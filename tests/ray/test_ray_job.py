@@ -193,3 +193,18 @@ def test_a_party_that_dies_every_time_is_named_when_the_restarts_are_used_up(
         api.run_job(ray_job(schedule=schedule).job, folder=tmp_path / "run", on_event=seen.append)
     assert caught.value.died == "p0"
     assert sum("p0 died" in event.text for event in seen) == 1
+
+
+def test_a_party_that_is_killed_may_be_done_without(ray_job, tmp_path, monkeypatch):
+    schedule = ScheduleSpec(deadline_s=5.0, on_lost="drop")
+    job = ray_job(epochs=6, passives=3, schedule=schedule).job
+    monkeypatch.setattr(api, "take_part", _p0_dies_in_epoch_3)
+    seen = []
+    run = api.run_job(job, folder=tmp_path / "run", on_event=seen.append)
+    result = run.result
+    assert (result.epochs, result.lost, result.restarts) == (6, ["p0"], [])
+    told = [event.text for event in seen if event.kind == "note"]
+    assert any(text.startswith("p0 died: ") for text in told)
+    assert any("p0 did not answer within the deadline" in text for text in told)
+    assert result.rounds["p0"].missed >= 2 and result.rounds["p1"].missed == 0
+    assert run.ledger.clean
