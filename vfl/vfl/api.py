@@ -251,9 +251,11 @@ def _train(
             again = resume or bool(restarts)
             found = _launch(job, folder, "fit", on_event, resume=again, program=program)
         except PartyLostError as error:
-            if not error.died or len(restarts) == most:
-                before = f". Before: {'; '.join(restarts)}" if restarts else ""
-                raise PartyLostError(f"{error}{before}", died=error.died) from error
+            if not error.died or not most:
+                raise
+            if len(restarts) == most:
+                before = "; ".join(restarts)
+                raise PartyLostError(f"{error}. Before: {before}", died=error.died) from error
             told = (
                 f"{error.died} died; the job starts again from the last epoch that all parties "
                 f"hold: {len(restarts) + 1} of {most} restarts"
