@@ -62,10 +62,11 @@ def test_it_is_one_file_that_loads_nothing(page):
 
 def test_the_plots_are_well_formed_and_take_the_colours_of_the_page(page):
     plots = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    assert len(plots) == 3
+    assert len(plots) == 4
     for plot in plots:
         ET.fromstring(plot)
         assert "var(--" in plot and "#0101" not in plot and "#0505" not in plot
+        assert "#0606" not in plot
 
 
 def test_it_holds_no_weight_and_no_id(run, page):

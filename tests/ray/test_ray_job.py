@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -15,7 +16,7 @@ from vfl import api
 from vfl.checkpoint import Checkpoints
 from vfl.errors import DataError, JobError, PartyLostError, SecurityError
 from vfl.program import Assignment, take_part
-from vfl.spec import check_job
+from vfl.spec import ScheduleSpec, check_job
 
 pytestmark = pytest.mark.ray
 
@@ -87,13 +88,15 @@ def test_a_bad_table_is_told_as_its_party_told_it(ray_job, tmp_path):
     small = ray_job()
     path = small.folder / "p0.csv"
     path.unlink()
+    seen = []
     with pytest.raises(DataError, match="p0") as caught:
-        api.run_job(small.job, folder=tmp_path / "run")
+        api.run_job(small.job, folder=tmp_path / "run", on_event=seen.append)
     assert str(path) in str(caught.value)
+    assert not any("starts again" in event.text for event in seen)
 
 
 async def _p0_dies_in_epoch_3(assignment, transport, on_event):
-    """`take_part`, but the process of p0 ends just after its third checkpoint."""
+    """`take_part`, but p0 is killed just after its third checkpoint, in the first attempt."""
     from vfl.checkpoint import Checkpoints
 
     save = Checkpoints.save
@@ -101,9 +104,9 @@ async def _p0_dies_in_epoch_3(assignment, transport, on_event):
     def last(self, epoch, state):
         save(self, epoch, state)
         if epoch == 3:
-            os._exit(1)
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    if assignment.party == "p0":
+    if assignment.party == "p0" and not assignment.resume:
         Checkpoints.save = last
     return await take_part(assignment, transport, on_event)
 
@@ -112,7 +115,7 @@ async def _p0_dies_in_epoch_3(assignment, transport, on_event):
 def test_after_the_death_of_a_party_a_resumed_job_ends_as_if_nothing_had_happened(
     ray_job, tmp_path, monkeypatch, options
 ):
-    job = ray_job(epochs=5, **options).job
+    job = ray_job(epochs=5, schedule=ScheduleSpec(deadline_s=20.0, restarts=0), **options).job
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(api, "take_part", _p0_dies_in_epoch_3)
@@ -140,3 +143,68 @@ def test_after_the_death_of_a_party_a_resumed_job_ends_as_if_nothing_had_happene
         ours, theirs = model_of(folder, party), model_of(undisturbed.folder, party)
         # One epoch moves a weight by about 0.1; the ciphers differ in the sixth digit.
         np.testing.assert_allclose(ours["weights"], theirs["weights"], atol=1e-4)
+
+
+RESTART = "p0 died; the job starts again from the last epoch that all parties hold"
+
+
+@pytest.mark.parametrize(
+    ("on_lost", "options", "same"),
+    [("abort", {}, 1e-9), ("wait", SHARED, 1e-4)],
+    ids=["arbiter", "shared"],
+)
+def test_a_party_that_is_killed_comes_back_without_an_operator(
+    ray_job, tmp_path, monkeypatch, on_lost, options, same
+):
+    schedule = ScheduleSpec(deadline_s=20.0, on_lost=on_lost)
+    job = ray_job(epochs=5, schedule=schedule, **options).job
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "take_part", _p0_dies_in_epoch_3)
+        run = api.run_job(job, folder=tmp_path / "run", on_event=seen.append)
+
+    assert run.result.restarts == [f"{RESTART}: 1 of 2 restarts"]
+    again = next(at for at, event in enumerate(seen) if event.text.startswith(RESTART))
+    steps = [event.done for event in seen[again:] if event.text == "training"]
+    assert steps[0] in (2, 3, 4), "it began elsewhere than at the checkpoint"
+    assert (steps[-1], run.result.epochs) == (5, 5)
+    assert run.ledger.clean
+    undisturbed = api.run_job(
+        msgspec.structs.replace(job, transport="inprocess"), folder=tmp_path / "alone"
+    )
+    for party in ("bank", "p0"):
+        ours, theirs = model_of(run.folder, party), model_of(undisturbed.folder, party)
+        np.testing.assert_allclose(ours["weights"], theirs["weights"], atol=same)
+
+
+async def _p0_always_dies(assignment, transport, on_event):
+    if assignment.party == "p0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return await take_part(assignment, transport, on_event)
+
+
+def test_a_party_that_dies_every_time_is_named_when_the_restarts_are_used_up(
+    ray_job, tmp_path, monkeypatch
+):
+    schedule = ScheduleSpec(deadline_s=20.0, restarts=1)
+    monkeypatch.setattr(api, "take_part", _p0_always_dies)
+    seen = []
+    with pytest.raises(PartyLostError, match=rf"^p0 died: .*Before: {RESTART}: 1 of 1") as caught:
+        api.run_job(ray_job(schedule=schedule).job, folder=tmp_path / "run", on_event=seen.append)
+    assert caught.value.died == "p0"
+    assert sum("p0 died" in event.text for event in seen) == 1
+
+
+def test_a_party_that_is_killed_may_be_done_without(ray_job, tmp_path, monkeypatch):
+    schedule = ScheduleSpec(deadline_s=5.0, on_lost="drop")
+    job = ray_job(epochs=6, passives=3, schedule=schedule).job
+    monkeypatch.setattr(api, "take_part", _p0_dies_in_epoch_3)
+    seen = []
+    run = api.run_job(job, folder=tmp_path / "run", on_event=seen.append)
+    result = run.result
+    assert (result.epochs, result.lost, result.restarts) == (6, ["p0"], [])
+    told = [event.text for event in seen if event.kind == "note"]
+    assert any(text.startswith("p0 died: ") for text in told)
+    assert any("p0 did not answer within the deadline" in text for text in told)
+    assert result.rounds["p0"].missed >= 2 and result.rounds["p1"].missed == 0
+    assert run.ledger.clean

@@ -10,24 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vfl.checkpoint import write_atomically
-from vfl.errors import JobError, SecurityError
+from vfl.checkpoint import read_json, write_atomically
+from vfl.context import Event
+from vfl.errors import JobError, PartyLostError, SecurityError
 from vfl.ledger import Audit, Entry, audit, read_entries
 from vfl.parties.base import folder_of
 from vfl.program import DECLARED, Assignment, take_part
 from vfl.results import PartyResult, RunResult
 from vfl.schemes import make_scheme
 from vfl.spec import JobSpec, PartySpec, check_job, role_of
+from vfl.timeline import Timeline
 from vfl.transport import inprocess
 from vfl_crypto.errors import CryptoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from vfl.context import Event
     from vfl.spec import ModelSpec
+    from vfl.transport.base import Transport
+
+    Program = Callable[[Assignment, Transport, Callable[[Event], None]], Awaitable[PartyResult]]
 
 RUNS = Path("vfl-runs")
+TIMELINES = "timeline.json"  # party -> `Timeline`, of the attempt that came to its end
+LOST = "{0} was lost: the others trained on, and its columns are not in the model"
 GUARDS_OFF = (
     "accept_gradient_leak: true switched the guards on opened gradients off; "
     "parties may have solved for labels"
@@ -79,10 +85,12 @@ def run_job(
     runs: Path = RUNS,
     resume: bool = False,
     on_event: Callable[[Event], None] = ignore_event,
+    program: Program | None = None,
 ) -> Run:
     """Carry a checked job out; with `resume` continue its newest unfinished run.
 
-    Without `folder` the run gets a new one under `runs`, or resumes the newest one there.
+    Without `folder` the run gets a new one under `runs`, or resumes the newest one there. `program`
+    is what each party runs; experiments wrap `take_part`, which it is if not given.
 
     Raises `vfl.errors.VflError`; checkpoints and ledgers written until then stay.
     """
@@ -98,10 +106,13 @@ def run_job(
             )
         write_atomically(folder / "job.json", _storable(job), "driver")
     begin = time.monotonic()
-    results = _launch(job, folder.resolve(), "fit", on_event, resume=resume)
+    results, restarts = _train(job, folder.resolve(), on_event, resume=resume, program=program)
     wall = time.monotonic() - begin
-    run = Run(folder, job, _summary(job, folder, results, wall, resumed=resume))
-    write_atomically(folder / "result.json", run.result, "driver")
+    result = _summary(job, folder, results, wall, resumed=resume, restarts=restarts)
+    run = Run(folder, job, result)
+    timelines = {name: one.timeline for name, one in results.items()}
+    write_atomically(folder / TIMELINES, timelines, "driver")
+    write_atomically(folder / "result.json", result, "driver")
     return run
 
 
@@ -141,13 +152,17 @@ class Run:
 
         Returns the CSV file of ids and predictions in the active party's folder.
         """
-        parties = [p for p in self.job.parties if role_of(p) != "arbiter"]
+        lost = self.result.lost
+        parties = [p for p in self.job.parties if role_of(p) != "arbiter" and p.name not in lost]
         names = {p.name for p in parties}
         if set(data) != names:
+            without = f" ({' '.join(LOST.format(name) for name in lost)})" if lost else ""
             raise JobError(
-                f"prediction needs a table of each of {', '.join(sorted(names))}; "
+                f"prediction needs a table of each of {', '.join(sorted(names))}{without}; "
                 f"got {', '.join(sorted(data)) or 'none'}"
             )
+        for name in lost:
+            on_event(Event("driver", "note", LOST.format(name)))
         tables = [msgspec.structs.replace(p, data=_absolute(data[p.name])) for p in parties]
         job = msgspec.structs.replace(self.job, parties=tables)
         results = _launch(job, self.folder.resolve(), "predict", on_event, resume=False)
@@ -178,7 +193,8 @@ def open_run(folder: Path) -> Run:
 def audit_folder(folder: Path) -> Audit:
     """Audit a run from the ledger files of its parties, finished or not."""
     entries, absent = ledger_entries(folder)
-    return audit(entries, DECLARED, absent)
+    lost = open_run(folder).result.lost if (folder / "result.json").exists() else []
+    return audit(entries, DECLARED, sorted({*absent, *lost}))
 
 
 def ledger_entries(folder: Path) -> tuple[list[Entry], list[str]]:
@@ -200,6 +216,14 @@ def ledger_entries(folder: Path) -> tuple[list[Entry], list[str]]:
     return [entry for path in here for entry in read_entries(path)], absent
 
 
+def timelines(folder: Path) -> dict[str, Timeline]:
+    """What each party of a run did when; empty for a run that kept none."""
+    path = folder / TIMELINES
+    if not path.is_file():
+        return {}
+    return read_json(path, dict[str, Timeline], "driver", "run again to have one")
+
+
 def _check_cipher(job: JobSpec) -> None:
     """Refuse a cipher no party could make, before anything is written or started."""
     try:
@@ -208,16 +232,57 @@ def _check_cipher(job: JobSpec) -> None:
         raise SecurityError(f"crypto: {error}") from error
 
 
+def _train(
+    job: JobSpec,
+    folder: Path,
+    on_event: Callable[[Event], None],
+    *,
+    resume: bool,
+    program: Program | None,
+) -> tuple[dict[str, PartyResult], list[str]]:
+    """All parties' results, and why the job had to start again.
+
+    Raises `PartyLostError` when a party dies and `schedule.restarts` are used up.
+    """
+    restarts: list[str] = []
+    most = job.schedule.restarts
+    while True:
+        try:
+            again = resume or bool(restarts)
+            found = _launch(job, folder, "fit", on_event, resume=again, program=program)
+        except PartyLostError as error:
+            if not error.died or not most:
+                raise
+            if len(restarts) == most:
+                before = "; ".join(restarts)
+                raise PartyLostError(f"{error}. Before: {before}", died=error.died) from error
+            told = (
+                f"{error.died} died; the job starts again from the last epoch that all parties "
+                f"hold: {len(restarts) + 1} of {most} restarts"
+            )
+            restarts.append(told)
+            on_event(Event("driver", "note", told))
+        else:
+            return found, restarts
+
+
 def _launch(
-    job: JobSpec, folder: Path, action: Any, on_event: Callable[[Event], None], *, resume: bool
+    job: JobSpec,
+    folder: Path,
+    action: Any,
+    on_event: Callable[[Event], None],
+    *,
+    resume: bool,
+    program: Program | None = None,
 ) -> dict[str, PartyResult]:
+    program = program or take_part
     session = secrets.token_hex(8)
     assignments = {
         p.name: Assignment(job, p.name, folder_of(p, folder), session, action, resume)
         for p in job.parties
     }
     if job.transport == "inprocess":
-        return inprocess.launch(take_part, assignments, on_event)
+        return inprocess.launch(program, assignments, on_event)
     for p in job.parties:
         if p.data is not None and not isinstance(p.data, str):
             raise JobError(
@@ -227,15 +292,28 @@ def _launch(
     from vfl.transport import ray
 
     placements = {p.name: p.placement for p in job.parties}
-    return ray.launch(take_part, assignments, on_event, placements, arbiter=job.roster.arbiter)
+    spare = job.spare if action == "fit" else ()
+    return ray.launch(
+        program, assignments, on_event, placements,
+        arbiter=job.roster.arbiter, spare=spare, given_up=lambda result: result.lost,
+    )  # fmt: skip
 
 
 def _summary(
-    job: JobSpec, folder: Path, results: dict[str, PartyResult], wall: float, *, resumed: bool
+    job: JobSpec,
+    folder: Path,
+    results: dict[str, PartyResult],
+    wall: float,
+    *,
+    resumed: bool,
+    restarts: list[str],
 ) -> RunResult:
     entries = [entry for result in results.values() for entry in result.entries]
-    found = audit(entries, DECLARED)
     active = results[job.roster.active]
+    gone = {p.name: folder_of(p, folder.resolve()) / "ledger.jsonl" for p in job.parties}
+    for name in gone.keys() - results.keys():  # it told of nothing, but may have left its ledger
+        entries += read_entries(gone[name]) if gone[name].is_file() else []
+    found = audit(entries, DECLARED, active.lost)
     fields = (
         field for entry in entries for field in entry.fields if field.protection == "encrypted"
     )
@@ -250,9 +328,12 @@ def _summary(
         ledger=found, undeclared=len(found.undeclared), arbiter=job.roster.arbiter or "",
         notes=[
             *([GUARDS_OFF] if job.accept_gradient_leak else []),
+            *restarts,
+            *(LOST.format(name) for name in active.lost),
             *(f"{name}: {note}" for name, r in results.items() for note in r.notes),
         ],
         peak_bytes={name: r.peak_bytes for name, r in results.items()}, resumed=resumed,
+        rounds=active.timeline.attendance, lost=active.lost, restarts=restarts,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast
 
@@ -22,6 +23,7 @@ import msgspec
 from vfl.errors import DeadlineError, ProtocolError, SecurityError
 from vfl.messages import Message, pack, unpack
 from vfl.stream import Delivery, Stream
+from vfl.timeline import Recorder
 from vfl_scheduler import Abort, AllArrived, AskMore, Deadline, Gather, Proceed, Wait
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ M = TypeVar("M", bound=Message)
 P = ParamSpec("P")
 R = TypeVar("R")
 Stage = Literal["read", "align", "encrypt", "compute", "wait"]
+TRAINING = "training"  # the activity whose steps a timeline marks
 NOTICE_S = 10.0  # a wait longer than this is reported while it lasts
 
 
@@ -105,6 +108,7 @@ class Context:
         self.ledger = ledger
         self.deadline_s = deadline_s
         self.in_process = transport.in_process
+        self.recorder = Recorder()
         self.timings: dict[Stage, float] = dict.fromkeys(
             ("read", "align", "encrypt", "compute", "wait"), 0.0
         )
@@ -119,8 +123,11 @@ class Context:
         self._heard: dict[str, float] = {}
         self._failure: BaseException | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self.recorder.offset_s = self._transport.wall_s() - now_s()
         self._pump = asyncio.create_task(self._run_pump())
         return self
 
@@ -149,15 +156,31 @@ class Context:
             )
         frame, envelope = pack(message, job=self._job, sender=self.name, receiver=to, scope=scope)
         self.ledger.record("sent", envelope, frame.nbytes, frame[-32:].tobytes().hex())
+        begin = now_s()
+        try:
+            while not await self._handed(to, frame):
+                waited = now_s() - begin
+                text = (
+                    f"{self.name} could not hand {message.kind!r} of {scope} to {to} within "
+                    f"{waited:.0f} s: {to} does not answer"
+                )
+                if self._all.deadline.on_lost != "wait":
+                    raise DeadlineError(
+                        f"{text}. Look at that party's machine and log, then run again with "
+                        "--resume"
+                    )
+                self._on_event(Event(self.name, "waiting", text))
+        finally:
+            self.recorder.span("send", begin, now_s(), [to])
+
+    async def _handed(self, to: str, frame: Array) -> bool:
+        """Whether the receiver took the frame in time. A second copy of it has no effect."""
         try:
             async with asyncio.timeout(self.deadline_s):
                 await self._transport.send(to, frame)
         except TimeoutError:
-            raise DeadlineError(
-                f"{self.name} could not hand {message.kind!r} of {scope} to {to} within "
-                f"{self.deadline_s:.0f} s: {to} does not answer. Look at that party's machine and "
-                "log, then run again with --resume"
-            ) from None
+            return False
+        return True
 
     async def broadcast(self, to: Iterable[str], message: Message, *, scope: str) -> None:
         """The same message to several parties."""
@@ -197,7 +220,8 @@ class Context:
                 done, _ = await asyncio.wait(
                     pending, timeout=max(pause, 0.0), return_when=asyncio.FIRST_COMPLETED
                 )
-                now = now_s()
+                since, now = now, now_s()
+                self.recorder.span("wait", since, now, [tasks[task] for task in pending])
                 for task in (task for task in pending if task in done):  # a set has no order
                     arrived[tasks[task]] = cast("M", task.result())
                     decision = gather.arrival(tasks[task], now)
@@ -234,39 +258,59 @@ class Context:
         """The next message of a stream, for which `scope` waits. Raises `DeadlineError`.
 
         `missing` are those of its senders whose message is waited for, all if not given. They may
-        themselves be waiting, so they get half as long again to name whom they wait for.
+        be waiting themselves, until a deadline of their own: that of this wait is twice as long.
         """
-        begin, limit_s = now_s(), 1.5 * self.deadline_s
-        kind, names = next(iter(stream.kinds)), frozenset(stream.senders)
-        if missing is not None:
-            names = frozenset(missing)
-        while not (found := await stream.next(now_s() + min(NOTICE_S, limit_s))):
+        begin = now_s()
+        limit_s = 2 * self.deadline_s
+        end = math.inf if self._all.deadline.on_lost == "wait" else begin + limit_s
+        missing = frozenset(stream.senders if missing is None else missing)
+        while True:
+            since = now_s()
+            found = await stream.next(min(since + NOTICE_S, end))
+            self.recorder.span("wait", since, now_s(), missing)
             waited = now_s() - begin
-            if waited >= limit_s and self._all.deadline.on_lost != "wait":
-                raise self.missed(kind, names, scope, waited)
-            self.waiting(kind, names, scope, waited)
-        self.timings["wait"] += now_s() - begin
-        return found
+            if found:
+                self.timings["wait"] += waited
+                return found
+            kind = next(iter(stream.kinds))
+            if now_s() >= end:
+                raise self.missed(kind, missing, scope, waited, limit_s)
+            self.waiting(kind, missing, scope, waited, limit_s)
 
     def missed(
-        self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
+        self,
+        kind: type[Message],
+        missing: frozenset[str],
+        scope: str,
+        waited: float,
+        limit_s: float | None = None,
     ) -> DeadlineError:
         """The error of a wait that has reached its deadline."""
         return DeadlineError(
-            self._waiting_text(kind, missing, scope, waited)
+            self._waiting_text(kind, missing, scope, waited, limit_s)
             + "; the deadline is reached. Look at that party's machine and log, "
             "or raise schedule.deadline_s, then run again with --resume"
         )
 
     def waiting(
-        self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
+        self,
+        kind: type[Message],
+        missing: frozenset[str],
+        scope: str,
+        waited: float,
+        limit_s: float | None = None,
     ) -> None:
         """Tell whoever watches for whom this party waits."""
-        text = self._waiting_text(kind, missing, scope, waited)
+        text = self._waiting_text(kind, missing, scope, waited, limit_s)
         self._on_event(Event(self.name, "waiting", text))
 
     def _waiting_text(
-        self, kind: type[Message], missing: frozenset[str], scope: str, waited: float
+        self,
+        kind: type[Message],
+        missing: frozenset[str],
+        scope: str,
+        waited: float,
+        limit_s: float | None,
     ) -> str:
         now = now_s()
         heard = ", ".join(
@@ -277,8 +321,8 @@ class Context:
         )
         names = " and ".join(sorted(missing))
         return (
-            f"{self.name} has waited {waited:.0f} s of {self.deadline_s:.0f} s for {kind.kind!r} "
-            f"from {names} in {scope}; {heard}"
+            f"{self.name} has waited {waited:.0f} s of {limit_s or self.deadline_s:.0f} s for "
+            f"{kind.kind!r} from {names} in {scope}; {heard}"
         )
 
     async def _take(self, kind: str, sender: str, scope: str) -> Message:
@@ -359,9 +403,12 @@ class Context:
             return await self._transport.compute(stage, work, *args, **kwargs)
         finally:
             self.timings[stage] += now_s() - begin
+            self.recorder.span("compute", begin, now_s(), [stage])
 
     def progress(self, text: str, done: int, total: int) -> None:
         """Tell whoever watches how far the party is. Callable from any thread."""
+        if text == TRAINING and self._loop:
+            self.recorder.mark(self._loop.time())
         self._on_event(Event(self.name, "progress", text, done, total))
 
     def note(self, text: str) -> None:

@@ -42,7 +42,13 @@ class SecurityError(VflError):
 
 
 class PartyLostError(VflError):
+    """`died` names the party whose process has ended, where that is known."""
+
     exit_code = 6
+
+    def __init__(self, text: str, *, died: str = "") -> None:
+        super().__init__(text)
+        self.died = died
 
 
 class DeadlineError(VflError):

@@ -138,7 +138,7 @@ class Audit(msgspec.Struct, frozen=True):
     disclosures: dict[str, int]  # reason -> values carried
     undeclared: list[str]
     unmatched: list[str]  # recorded at one end of a border only, or not alike at both
-    absent: list[str] = []  # parties whose ledger was not there to be compared
+    absent: list[str] = []  # parties whose ledger, or all of it, was not there to be compared
 
     @property
     def bytes(self) -> int:
@@ -161,10 +161,11 @@ def audit(
 ) -> Audit:
     """Compare what was sent with what was received, and both with the declaration.
 
-    `absent` are parties whose ledgers are not among the entries: borders with them have one end.
+    `absent` are parties whose ledgers are not among the entries, or not in full: borders with them
+    have one end.
     """
-    sent: Counter[tuple[object, ...]] = Counter()
-    received: Counter[tuple[object, ...]] = Counter()
+    sent: set[tuple[object, ...]] = set()
+    received: set[tuple[object, ...]] = set()
     borders: dict[tuple[str, str], tuple[int, int, int]] = {}
     protections: Counter[str] = Counter()
     disclosures: Counter[str] = Counter()
@@ -180,7 +181,7 @@ def audit(
         fields = tuple((f.name, f.protection, f.how, f.count) for f in entry.fields)
         border = (entry.sender, entry.receiver, entry.sender_role, entry.receiver_role)
         identity = (*border, entry.kind, entry.scope, entry.job, entry.bytes, entry.digest, fields)
-        (sent if entry.direction == "sent" else received)[identity] += 1
+        (sent if entry.direction == "sent" else received).add(identity)
         where = f"from {entry.sender} to {entry.receiver}"
         allowed = declared.get((entry.kind, entry.sender_role, entry.receiver_role))
         found = {f.name: f.protection for f in entry.fields}
@@ -200,8 +201,10 @@ def audit(
             if field.protection == "disclosed":
                 disclosures[field.how] += field.count
     # What an attempt had under way when it died never arrived. Attempts that ended have scored.
-    lonely = [one for one in sent - received if one[1] not in absent and one[6] in ended | {latest}]
-    lonely += [one for one in received - sent if one[0] not in absent]
+    # What was sent again, the same bytes, was recorded once where it arrived.
+    lonely = [one for one in sent - received if one[6] in ended | {latest}]
+    lonely += received - sent
+    lonely = [one for one in lonely if not {one[0], one[1]}.intersection(absent)]
     return Audit(
         [Border(*pair, *borders[pair]) for pair in sorted(borders)],
         dict(sorted(protections.items())),

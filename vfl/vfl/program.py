@@ -9,7 +9,15 @@ from typing import Literal
 
 from vfl.context import Context, Event
 from vfl.declaration import allowed
-from vfl.errors import CheckpointError, DataError, ProtocolError, SecurityError, VflError
+from vfl.errors import (
+    CheckpointError,
+    DataError,
+    DeadlineError,
+    PartyLostError,
+    ProtocolError,
+    SecurityError,
+    VflError,
+)
 from vfl.ledger import Ledger
 from vfl.parties.active import ActiveParty
 from vfl.parties.arbiter import Arbiter
@@ -53,7 +61,11 @@ class Assignment:
 async def take_part(
     assignment: Assignment, transport: Transport, on_event: Callable[[Event], None]
 ) -> PartyResult:
-    """Run one party to its end. Raises `VflError`, whatever went wrong underneath."""
+    """Run one party to its end. Raises `VflError`, whatever went wrong underneath.
+
+    A passive party that has lost the others while they may go on without it leaves: its result has
+    no model, and says why.
+    """
     job = assignment.job
     roster = job.roster
     if job.asked.scheme == "mock" and not transport.in_process:
@@ -78,6 +90,11 @@ async def take_part(
             return await (
                 party.fit(context) if assignment.action == "fit" else party.predict(context)
             )
+        except (DeadlineError, PartyLostError) as error:
+            if assignment.action != "fit" or assignment.party not in job.spare:
+                raise
+            context.note(f"{error}. It leaves the job to the others")
+            return party.result(context, notes=[str(error)])
         except crypto.CryptoError as error:
             raise _translate(assignment.party, error, job.cipher.scheme) from error
 

@@ -1,7 +1,7 @@
 """One HTML file about a run: what it reached and cost, what crossed each border, whom to trust.
 
 Self-contained: plots are inline SVG, styles are in the page, nothing is loaded from anywhere. It
-holds no row, no id and no weight, only what `result.json` and the ledgers hold.
+holds no row, no id and no weight, only what `result.json`, the timelines and the ledgers hold.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vfl import __version__, charts, wording
-from vfl.api import ledger_entries
+from vfl import __version__, charts, lanes, wording
+from vfl.api import ledger_entries, timelines
 from vfl.errors import CheckpointError, MissingExtraError
 from vfl.spec import role_of
 
@@ -80,12 +80,14 @@ def _content(run: Run) -> dict[str, Any]:
     import markupsafe
 
     result, job = run.result, run.job
-    timings = {p.name: result.timings[p.name] for p in job.parties}
+    timings = {p.name: result.timings[p.name] for p in job.parties if p.name in result.timings}
+    kept, active = timelines(run.folder), job.roster.active
+    order = [p.name for p in job.parties]
     return {
         "version": __version__,
         "run": run,
         "result": result,
-        "active": job.roster.active,
+        "active": active,
         "parties": [(p.name, role_of(p)) for p in job.parties],
         "metrics": [row for row in wording.metric_rows(result.metrics) if row.joint is not None],
         "people": wording.rows(run) if result.rows else "",
@@ -101,6 +103,14 @@ def _content(run: Run) -> dict[str, Any]:
         "total_bytes": result.ledger.bytes,
         "traffic": wording.traffic(result.ledger),
         "kinds": ledger_by_kind(run.folder),
+        "lanes": [
+            (one.title, markupsafe.Markup(lanes.picture(kept, order, active, one)))  # noqa: S704
+            for one in (lanes.stretches(kept, active) if kept else [])
+        ],
+        "shares": lanes.shares(kept, dict(zip(order, map(role_of, job.parties), strict=True)))
+        if kept
+        else [],
+        "rounds": max((one.rounds for one in result.rounds.values()), default=0),
         "plots": {
             # SVG of our own making; the parties' names in it were escaped by matplotlib.
             name: markupsafe.Markup(svg)  # noqa: S704

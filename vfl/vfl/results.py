@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vfl.ledger import Audit, Entry
+from vfl.timeline import Attendance, Timeline
 
 
 class PartyResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +27,8 @@ class PartyResult(msgspec.Struct, frozen=True, kw_only=True):
     peak_bytes: int = 0  # most memory its process ever held
     notes: list[str] = []
     predictions: str = ""  # file written by the active party
+    timeline: Timeline = Timeline()
+    lost: list[str] = []  # passive parties that training went on without
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,3 +52,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     peak_bytes: dict[str, int] = {}  # party -> most memory of its process, all of them where one
     resumed: bool = False
+    rounds: dict[str, Attendance] = {}  # passive party -> in how many rounds, where they are told
+    lost: list[str] = []  # passive parties whose columns are not in the model
+    restarts: list[str] = []  # why the job was started again by itself

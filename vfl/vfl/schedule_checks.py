@@ -43,6 +43,7 @@ def _values(job: JobSpec) -> list[str]:
         ),
         f"schedule.backups must lie between 1 and {passives - 1}: one of {passives} passive "
         "parties must make a round": backups is None or 1 <= backups < passives,
+        "schedule.restarts must be 0 or more": schedule.restarts >= 0,
         "schedule.quantile must lie in (0, 1]": schedule.quantile is None
         or 0 < schedule.quantile <= 1,
         "schedule.min_fresh must lie in [0, 1]": schedule.min_fresh is None

@@ -166,6 +166,7 @@ class ScheduleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     fill: Literal["stale", "null"] | None = None  # under `backup`; stale
     quantile: float | None = None  # under `deadline`: of recent latencies; 0.5
     min_fresh: float | None = None  # under `adaptive`: least share of rounds with news of each; 1/4
+    restarts: int = 2  # on Ray: of a job that the death of a party ended, by itself
 
     @property
     def age(self) -> int | None:
@@ -229,6 +230,11 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return Roster(
             names["active"][0], tuple(names["passive"]), next(iter(names["arbiter"]), None)
         )
+
+    @property
+    def spare(self) -> tuple[str, ...]:
+        """Parties without which training goes on when they are lost."""
+        return self.roster.passives if self.schedule.on_lost in ("surrogate", "drop") else ()
 
     def party(self, name: str) -> PartySpec:
         return next(p for p in self.parties if p.name == name)

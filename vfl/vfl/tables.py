@@ -40,6 +40,8 @@ def run_summary(run: Run, report: Path | None = None) -> RenderableType:
     body.add_row()
     body.add_row("people", Text(wording.rows(run)))
     body.add_row("training", Text(wording.epochs(run)))
+    if run.job.schedule.tolerant and run.result.rounds:
+        body.add_row("rounds", _rounds(run))
     body.add_row()
     body.add_row("time", _times(run))
     body.add_row()
@@ -155,14 +157,26 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
+def _rounds(run: Run) -> RenderableType:
+    """Without whose news how many rounds went on."""
+    table = new_table(
+        "of all rounds", "with its news", "with its last", "oldest, passes", "without"
+    )
+    for name, one in run.result.rounds.items():
+        cells = (f"{one.filled:,}", str(one.oldest), f"{one.missed:,}")
+        table.add_row(name, f"{one.fresh:,} of {one.rounds:,}", *cells)
+    return table
+
+
 def _times(run: Run) -> RenderableType:
     timings = run.timings
     table = new_table("seconds", *STAGES)
     table.add_column("")
-    longest = max(sum(timings[p.name].values()) for p in run.job.parties) or 1.0
+    parties = [p for p in run.job.parties if p.name in timings]  # who was lost told nothing
+    longest = max(sum(timings[p.name].values()) for p in parties) or 1.0
     for column, (colour, _) in zip(table.columns[1:-1], STAGES.values(), strict=True):
         column.header_style = colour
-    for p in run.job.parties:
+    for p in parties:
         own = timings[p.name]
         table.add_row(
             Text.assemble(p.name, (f" {role_of(p)}", "dim")),
@@ -214,7 +228,9 @@ def _counts(counted: dict[str, int]) -> RenderableType:
 def _undeclared(audit: Audit) -> RenderableType:
     if audit.clean and audit.absent:
         names = " and ".join(audit.absent)
-        return Text(f"0; not compared with the ledgers of {names}, which are not on this machine")
+        return Text(
+            f"0; not compared with the ledgers of {names}, which are not all on this machine"
+        )
     if audit.clean:
         return Text("0; every message is in the ledgers of both its ends", style="green")
     lines = [f"undeclared: {what}" for what in audit.undeclared]

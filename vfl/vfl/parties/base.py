@@ -133,7 +133,9 @@ class Party(ABC):
         return PartyResult(
             party=ctx.name, role=ctx.role, folder=str(self.folder),
             timings={str(stage): seconds for stage, seconds in ctx.timings.items()},
-            entries=ctx.ledger.entries, peak_bytes=_peak_bytes(), **fields,
+            entries=ctx.ledger.entries, peak_bytes=_peak_bytes(), timeline=ctx.recorder.timeline(),
+            lost=[name for name in self.job.roster.passives if name not in ctx.roster.passives],
+            **fields,
         )  # fmt: skip
 
 

@@ -60,6 +60,8 @@ class Contributions(Generic[M]):
         self._outbox = Outbox(ctx, self._stream.fail, may_miss=may_miss)
         self._newest: tuple[Message, str] | None = None
         self._sent: dict[str, tuple[Message, str]] = {}
+        self._came: dict[str, float] = {}  # the newest contribution of each
+        self._ended: Ended[M] | None = None  # the round that is being worked on
 
     async def gather(self, at: At) -> Ended[M]:
         """What the round goes on with. Raises `DeadlineError` naming who is missing."""
@@ -67,6 +69,7 @@ class Contributions(Generic[M]):
         while delivery := self._stream.take():
             self._arrived(delivery)
         begin = now_s()
+        self._record(begin)
         rounds.begin(at, begin)
         try:
             while True:
@@ -74,7 +77,9 @@ class Contributions(Generic[M]):
                 match rounds.tick(now):
                     case Wait(until_s):
                         self._answer()  # late ones get the last result; the next is not near
+                        missing = rounds.missing
                         delivery = await self._stream.next(min(until_s, now + context.NOTICE_S))
+                        ctx.recorder.span("wait", now, now_s(), missing)
                         if delivery:
                             self._arrived(delivery)
                         elif now_s() < until_s:
@@ -99,7 +104,20 @@ class Contributions(Generic[M]):
         ended = self.rounds.end(decision, now_s())
         if given_up := self.rounds.lost - before:
             self._ctx.note(_lost(given_up, "their last contributions stand in"))
+        self._ended = ended
         return ended
+
+    def _record(self, now: float) -> None:
+        """The round that was being worked on is over."""
+        if self._ended is None:
+            return
+        one = self._ended
+        missing = set(self._ctx.roster.passives) - one.arrived.keys() - one.filled.keys()
+        self._ctx.recorder.round(
+            one.at, (one.started_s, one.ended_s, now),
+            {party: self._came[party] for party in one.arrived}, one.ages, missing,
+        )  # fmt: skip
+        self._ended = None
 
     def publish(self, result: Message, at: At) -> None:
         """Send the round's result to everybody who waits for one, without waiting for the links."""
@@ -112,6 +130,7 @@ class Contributions(Generic[M]):
 
     async def close(self) -> list[str]:
         """Wait for what is being sent. The passive parties that are still there."""
+        self._record(now_s())
         await self._outbox.flush()
         if self.outdated:
             self._ctx.note(
@@ -122,6 +141,7 @@ class Contributions(Generic[M]):
     def _arrived(self, delivery: Delivery[M]) -> None:
         sender, message = delivery.sender, delivery.message
         at = round_of(delivery.scope, sender)
+        self._came[sender] = delivery.at_s
         if not self._usable(message):
             self.outdated += 1
             self.rounds.refuse(sender, at, delivery.at_s)

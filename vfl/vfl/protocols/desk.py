@@ -69,7 +69,8 @@ class Desk:
         self._moved: dict[str, NDArray[np.float64]] = {}  # in this pass
         self._served: dict[str, int] = {}
         self._stream: Stream[Message] = ctx.stream(Gradient, Done, Finished, from_=(*self.parties,))
-        self._outbox = Outbox(ctx, self._stream.fail, may_miss=training.tolerant)
+        may_miss = training.tolerant or training.policy.deadline.on_lost == "wait"
+        self._outbox = Outbox(ctx, self._stream.fail, may_miss=may_miss)
 
     @property
     def finished(self) -> bool:

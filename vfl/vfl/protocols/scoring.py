@@ -73,6 +73,8 @@ async def passive(ctx: Context, scores: NDArray[np.float64]) -> None:
 async def active(ctx: Context, scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sum (n, k) of all parties' scores for the rows asked for, the own ones included."""
     passives = ctx.roster.passives
+    if not passives:  # all were lost
+        return scores
     if len(passives) == 1:
         message = await ctx.receive(SoleScores, from_=passives[0], scope=SCOPE)
         others = message.values.value

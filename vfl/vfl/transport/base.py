@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, ParamSpec, TypeVar
@@ -29,6 +30,10 @@ class Transport(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Stop receiving."""
+
+    def wall_s(self) -> float:
+        """Now, on a clock that all parties have: Unix seconds."""
+        return time.time()
 
     async def compute(
         self,

@@ -6,7 +6,7 @@ Ray itself pickles calls and trusts every process in the cluster, so one Ray clu
 domain, and a run says so.
 
 A dead actor is not restarted: its state is gone with its process. It is in the party's checkpoints,
-from which a new run continues (`--resume`).
+from which another launch of all parties continues.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ except ImportError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from vfl.messages import Array
 
@@ -141,8 +141,13 @@ def launch(
     placements: Mapping[str, Mapping[str, str]],
     *,
     arbiter: str | None,
+    spare: Collection[str] = (),
+    given_up: Callable[[R], Collection[str]] = lambda _: (),
 ) -> dict[str, R]:
     """Run `program` once a party, each in its own actor, and return their results.
+
+    `spare` are parties whose loss does not end the job: the others notice it themselves. A result
+    that tells of parties `given_up` is one that needs no result of these.
 
     `placements` are the Ray node labels each party asks for. An arbiter without one goes to the
     head node. Connects to the cluster of RAY_ADDRESS, of the job it runs in, or to one started on
@@ -175,7 +180,7 @@ def launch(
             )
         _await_start(actors, on_event)
         runs = {actors[n].run.remote(program, task): n for n, task in assignments.items()}
-        return _follow(runs, actors, on_event)
+        return _follow(runs, actors, on_event, spare, given_up)
     finally:
         for actor in actors.values():
             ray.kill(actor)
@@ -292,15 +297,22 @@ def _check_start(party: str, answer: Any) -> None:
 
 
 def _follow(
-    runs: dict[Any, str], actors: Mapping[str, Any], on_event: Callable[[Event], None]
+    runs: dict[Any, str],
+    actors: Mapping[str, Any],
+    on_event: Callable[[Event], None],
+    spare: Collection[str],
+    given_up: Callable[[Any], Collection[str]],
 ) -> dict[str, Any]:
     """Pass events on until all runs are done; raise the error behind the first that failed.
 
     A party that misses another one fails too, perhaps before the other's error is here. So such an
-    error is held for `SETTLE_S`, in which the death or the error that caused it replaces it.
+    error is held for `SETTLE_S`, in which the death or the error that caused it replaces it. What
+    ends a `spare` party is told; it is raised if the others cannot go on.
     """
     feeds = {actor.events.remote(POLL_S): actor for actor in actors.values()}
     results: dict[str, Any] = {}
+    lost: dict[str, VflError] = {}
+    waived: set[str] = set()
     held: VflError | None = None
     until = float("inf")
     while runs and time.monotonic() < until:
@@ -312,28 +324,42 @@ def _follow(
                     feeds[actor.events.remote(POLL_S)] = actor
                 continue
             party = runs.pop(ref)
-            try:
-                failed, outcome = ray.get(ref)
-            except RayActorError as error:
-                raise PartyLostError(
-                    f"{party} died: {_reason(error)}. Look at its node and its Ray log, "
-                    "then run again with --resume"
-                ) from error
-            except RayError as error:  # its node cannot read what it was sent
-                raise VflError(f"{party} could not begin: {_reason(error)}") from error
-            if not failed:
-                results[party] = outcome
-                continue
-            told = error_from_name(failed, outcome)
-            if not isinstance(told, (PartyLostError, DeadlineError)):
+            told = _outcome(party, ref, results)
+            if told is None:
+                waived.update(given_up(results[party]))
+            elif not isinstance(told, (PartyLostError, DeadlineError)):
                 raise told
-            if held is None:
+            elif isinstance(told, PartyLostError) and told.died:
+                if party not in spare:
+                    raise told
+                lost[party] = told
+                on_event(Event("driver", "note", f"{told}. The others go on if they can"))
+            elif held is None:
                 held, until = told, time.monotonic() + SETTLE_S
+        if waived.issuperset(runs.values()):
+            until = min(until, time.monotonic() + SETTLE_S)
     if held:
-        raise held
+        raise next(iter(lost.values()), held) from held
     for actor in actors.values():
         _pass_on(actor.events.remote(0.0), on_event)
-    return {party: results[party] for party in actors}
+    return {party: results[party] for party in actors if party in results}
+
+
+def _outcome(party: str, run: Any, results: dict[str, Any]) -> VflError | None:
+    """File the result of a run that is over, or return the error that ended it."""
+    try:
+        failed, outcome = ray.get(run)
+    except RayActorError as error:
+        return PartyLostError(
+            f"{party} died: {_reason(error)}. Look at its node and its Ray log, "
+            "then run again with --resume", died=party,
+        )  # fmt: skip
+    except RayError as error:  # its node cannot read what it was sent
+        return VflError(f"{party} could not begin: {_reason(error)}")
+    if failed:
+        return error_from_name(failed, outcome)
+    results[party] = outcome
+    return None
 
 
 def _pass_on(feed: Any, on_event: Callable[[Event], None]) -> bool:

@@ -165,6 +165,10 @@ class VirtualEnd(Transport):
     async def receive(self) -> tuple[str, Array]:
         return await self._inbox.get()
 
+    def wall_s(self) -> float:
+        """Virtual seconds: the parties share the loop's clock."""
+        return asyncio.get_running_loop().time()
+
     async def close(self) -> None:
         self._closed = not self.away  # who crashes does not take leave
 
