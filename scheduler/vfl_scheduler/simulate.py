@@ -85,10 +85,14 @@ class Scored(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """A party moved its weights by the gradient on the residual of round `at`."""
+    """A party moved its weights by the gradient on the residual of round `at`.
+
+    `local`: how many of its steps on the same residual came before.
+    """
 
     party: str
     at: At
+    local: int = 0
 
 
 class Summed(NamedTuple):
