@@ -58,7 +58,8 @@ class Costs:
             scores, residual = forward, adding
         else:
             scores, residual = forward + batch.encrypt, 0.0
-        return Load(sizes, Seconds(scores, residual, batch.product + batch.depart, batch.open))
+        first, local = batch.product + batch.depart, 2 * forward + batch.depart
+        return Load(sizes, Seconds(scores, residual, first, batch.open, local))
 
     def _sizes(self, shape: Shape, passes: int, party: str, batch: Batch) -> Sizes:
         rows, columns = _matrix(shape, party)
