@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import emulated
 import msgspec
 import numpy as np
 import plaintext
@@ -14,6 +15,7 @@ from tampering import field, tampering
 from test_stragglers import weights
 
 import vfl
+from vfl.api import ledger_entries
 from vfl.errors import ProtocolError
 from vfl.messages import Public
 from vfl.parties import coordinated
@@ -25,8 +27,18 @@ from vfl_bench.stragglers.replay import Descent, Replay
 from vfl_bench.stragglers.stand_ins import Data, Shape
 from vfl_crypto import release
 from vfl_crypto.oracles.mock import MockScheme
-from vfl_scheduler import Adaptive
-from vfl_scheduler.simulate import GUEST, Scored, Stepped, Summed
+from vfl_scheduler import Adaptive, Deadline, Link, LinkModel, UnitCosts
+from vfl_scheduler.simulate import (
+    GUEST,
+    Load,
+    Schedule,
+    Scored,
+    Seconds,
+    Sizes,
+    Stepped,
+    Summed,
+    simulate,
+)
 
 ALL_NEW = ScheduleSpec("adaptive", min_fresh=1.0, local_steps=4)
 FREELY = ScheduleSpec("adaptive", local_steps=4)
@@ -164,6 +176,41 @@ def test_a_run_among_stragglers_is_the_replay_of_its_messages(monkeypatch, small
         name: replay.parties[GUEST if name == "bank" else name].theta
         for name in ("bank", *PASSIVES)
     })  # fmt: skip
+
+
+def test_on_steady_links_a_run_takes_the_rounds_and_the_time_of_its_simulation(
+    monkeypatch, emulation
+):
+    free = {"read": 0.0, "align": 0.0, "encrypt": 0.0}  # parties do not queue at the arbiter
+    monkeypatch.setattr(emulated, "COSTS", UnitCosts(free | {"compute": 0.001}, {}))
+    hosts, steady = LinkModel(1e6, 0.02), LinkModel(2e6, 0.01)
+    ours = emulation(msgspec.structs.replace(ALL_NEW, local_steps=8), link=hosts, epochs=4)
+    first, sizes = {}, {}
+    for entry in ledger_entries(ours.run.folder)[0]:
+        if entry.direction == "sent" and entry.scope == "train/0/0":
+            first[entry.kind, entry.sender, entry.receiver] = entry.bytes
+    for name in ("bank", *PASSIVES):
+        sizes[name] = Sizes(
+            first.get(("train.scores", name, "bank"), 0),
+            first.get(("train.residual", "bank", name), 0),
+            first["train.gradient", name, "arbiter"], first["train.step", "arbiter", name],
+        )  # fmt: skip
+    work = Seconds(gradient=0.001, local=0.001)
+    loads = {name: Load(size, work) for name, size in sizes.items()}
+    guest = loads.pop("bank")
+
+    def connect(sender, receiver):
+        model = hosts if {sender, receiver} & loads.keys() else steady
+        return Link(model, seed=1, name=f"{sender}->{receiver}")
+
+    policy = Adaptive(deadline=Deadline(1e6), min_fresh=1.0, local_steps=8)
+    told = simulate(policy, Schedule(4, 4, guest, loads), connect).records
+    assert [r.at for r in told] == [e.at for e in ours.rounds]
+    assert [r.steps for r in told] == [e.steps for e in ours.rounds]
+    assert len({record.steps for record in told}) > 3
+    for simulated, real in zip(told[1:], ours.rounds[1:], strict=True):  # the first waits for keys
+        waited_s = simulated.decided_s - simulated.started_s
+        assert real.ended_s - real.started_s == pytest.approx(waited_s, abs=0.003)
 
 
 def test_under_a_new_key_a_party_stops_at_the_step_that_is_void(emulation, monkeypatch):
