@@ -113,6 +113,7 @@ def test_each_party_alone_takes_the_steps_that_are_computed_by_hand(
     )  # fmt: skip
     small = small_job(passives=2, model=model, schedule=ALL_NEW, accept_gradient_leak=True)
     run = vfl.run_job(small.job, folder=tmp_path / "run")
+    assert run.result.opened == steps * epochs * batches * (3 + 3 + 4)
     options = {"optimizer": optimizer, "rate": 0.05, "batches": batches}
     check_same(run, by_hand(small.tables, steps=steps, epochs=epochs, **options))
     with pytest.raises(AssertionError):
