@@ -232,7 +232,7 @@ def test_under_a_new_key_a_party_stops_at_the_step_that_is_void(emulation, monke
 
 
 def test_every_gradient_says_how_many_follow_it(emulation):
-    ours = emulation(FREELY)
+    ours = emulation(FREELY, epochs=2)
     steps = {ended.at: ended.steps for ended in ours.rounds}
     taken = {}
     for name, scope, message in ours.messages(Gradient):
@@ -244,7 +244,9 @@ def test_every_gradient_says_how_many_follow_it(emulation):
 
 
 def test_with_one_step_at_most_everything_is_as_without_the_key(emulation):
-    usual, ours = (emulation(ScheduleSpec("adaptive", **more)) for more in ({}, {"local_steps": 1}))
+    usual, ours = (
+        emulation(ScheduleSpec("adaptive", **more), epochs=2) for more in ({}, {"local_steps": 1})
+    )
     assert usual.network.log == ours.network.log
     assert weights(usual) == weights(ours)
     assert not [scope for _, scope, _ in ours.messages(Gradient) if "/local/" in scope]
