@@ -70,6 +70,19 @@ def test_a_silly_choice_is_warned_of(word, made, refused):
     assert found[word].text.strip() and not found[word].text.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("word", "made", "refused"),
+    [
+        ("columns", job(rows=1000, columns=45), True),
+        ("openings", job(60_000, 400, {"batch_size": 1024}, accept_gradient_leak=True), False),
+    ],
+)
+def test_what_local_steps_open_is_counted(word, made, refused):
+    assert word not in about(made)
+    schedule = ScheduleSpec("adaptive", local_steps=16)
+    assert about(msgspec.structs.replace(made, schedule=schedule))[word].refused is refused
+
+
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setattr(advice, "installed", lambda _: False)
     assert "ray" not in about(job())

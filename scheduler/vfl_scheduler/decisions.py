@@ -16,18 +16,21 @@ class Wait:
 class Proceed:
     """Go on with the new contributions of `arrived` and the last known ones of `filled`.
 
-    Who is in neither contributes nothing to this round.
+    Who is in neither contributes nothing to this round. Every party takes `steps` steps on what
+    comes of it.
     """
 
     arrived: frozenset[str]
     filled: frozenset[str] = frozenset()
+    steps: int = 1
 
 
 @dataclass(frozen=True)
 class Reuse:
-    """Nobody delivered: go on with the last known contributions of all `filled`."""
+    """Nobody delivered: go on, for `steps` steps, with the last contributions of all `filled`."""
 
     filled: frozenset[str]
+    steps: int = 1
 
 
 @dataclass(frozen=True)

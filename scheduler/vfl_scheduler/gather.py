@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from vfl_scheduler.overdue import Deadline
 
 
+RECENT = 64  # rounds
+
+
 @dataclass
 class History:
     """What earlier rounds showed.
@@ -25,6 +28,8 @@ class History:
     latencies  from request to contribution, late ones included
     latest     party -> its latest one
     rounds     that have ended
+    waits      for contributions, each of the last rounds
+    steps      of those after each of the last rounds, what one took
     fresh      party -> rounds that used its new contribution
     obliged    whether the last round had to wait for somebody
     """
@@ -32,6 +37,8 @@ class History:
     latencies: Latencies = field(default_factory=Latencies)
     latest: dict[str, float] = field(default_factory=dict)
     rounds: int = 0
+    waits: Latencies = field(default_factory=lambda: Latencies(RECENT))
+    steps: Latencies = field(default_factory=lambda: Latencies(RECENT))
     fresh: dict[str, int] = field(default_factory=dict)
     obliged: bool = False
 
@@ -70,6 +77,8 @@ class Policy(ABC):
     """When to stop waiting. Stateless: everything it may look at is in the state."""
 
     deadline: Deadline
+    local_steps: int = 1
+    """The most steps that are taken on what comes of a round."""
 
     @property
     def fills(self) -> bool:

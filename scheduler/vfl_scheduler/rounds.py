@@ -33,7 +33,10 @@ NEVER = At(-1, -1)
 
 @dataclass(frozen=True)
 class Ended(Generic[V]):
-    """What a round goes on with: new contributions, old ones, and the ages of these in passes."""
+    """What a round goes on with: new contributions, old ones, and the ages of these in passes.
+
+    Every party takes `steps` steps on what comes of it.
+    """
 
     at: At
     started_s: float
@@ -41,6 +44,7 @@ class Ended(Generic[V]):
     arrived: dict[str, V]
     filled: dict[str, V]
     ages: dict[str, int]
+    steps: int
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Rounds(Generic[V]):
         self._newest = dict.fromkeys(parties, NEVER)  # round of the newest contribution
         self._early: dict[str, tuple[At, V]] = {}
         self._asked: dict[str, float] = {}  # outstanding requests, the oldest first
+        self._last: tuple[float, int] | None = None  # when one ended, steps after it
         self._unanswered: list[str] = []  # who contributed to a round that is over
         self._latencies: list[tuple[str, float]] = []  # that the next round will know of
 
@@ -78,6 +83,9 @@ class Rounds(Generic[V]):
             self.history.latencies.observe(latency)
             self.history.latest[party] = latency
         self._latencies.clear()
+        if self._last:
+            ended_s, steps = self._last
+            self.history.steps.observe(max(now_s - ended_s, 0.0) / steps)
         self._at, self._values = at, {}
         state = GatherState(
             frozenset(self.parties), started_s=now_s, now_s=now_s, asked=self._asked,
@@ -160,8 +168,10 @@ class Rounds(Generic[V]):
             del self._asked[party]
         self.history.rounds += 1
         self.history.obliged = state.obliged
+        self.history.waits.observe(max(now_s - state.started_s, 0.0))
+        self._last = now_s, decision.steps
         self._gather = None
-        return Ended(at, state.started_s, now_s, arrived, filled, ages)
+        return Ended(at, state.started_s, now_s, arrived, filled, ages, decision.steps)
 
     def answer(self, now_s: float) -> list[str]:
         """Who is to be sent the newest result: all that contributed to a round that is over."""

@@ -4,9 +4,10 @@
     run = simulate(policy, schedule, star(LinkModel(10e6), seed=1))
     run.communication_s, run.share("p0"), run.oldest("p0")
 
-It drives the same `Rounds` as a real run. A host has one exchange in flight (residual, gradient,
-step, new scores), so the whole of it is computed when it begins; the queue holds nothing but what
-the guest notices. The arbiter opens gradients as they come, those of different parties at once.
+It drives the same `Rounds` as a real run. A host has one exchange in flight (residual, as many
+gradients and steps as the guest said, new scores), so the whole of it is computed when it begins;
+the queue holds nothing but what the guest notices. The arbiter opens gradients as they come, those
+of different parties at once.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ class Seconds:
     residual  the guest's: to add everybody's scores up
     gradient  to multiply its columns by the residual
     opening   the arbiter's: to decrypt this party's gradient and compute its step
+    local     to correct its gradient by its own movement, for each step after the first
     """
 
     scores: float = 0.0
     residual: float = 0.0
     gradient: float = 0.0
     opening: float = 0.0
+    local: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,14 @@ class Scored(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """A party moved its weights by the gradient on the residual of round `at`."""
+    """A party moved its weights by the gradient on the residual of round `at`.
+
+    `local`: how many of its steps on the same residual came before.
+    """
 
     party: str
     at: At
+    local: int = 0
 
 
 class Summed(NamedTuple):
@@ -105,7 +112,8 @@ Happening = Scored | Summed | Stepped
 class Record(NamedTuple):
     """A round: its times in seconds, who was new in it, the ages of the others in passes.
 
-    `decided_s`: the guest stopped waiting. `ended_s`: it has its own step.
+    `decided_s`: the guest stopped waiting. `ended_s`: it has its own steps. `steps`: that every
+    party takes on its residual.
     """
 
     at: At
@@ -115,6 +123,7 @@ class Record(NamedTuple):
     arrived: tuple[str, ...]
     ages: dict[str, int]
     missing: tuple[str, ...]
+    steps: int
 
 
 @dataclass
@@ -166,10 +175,15 @@ def simulate(policy: Policy, schedule: Schedule, connect: Connect) -> Simulated:
 
 
 class _Wires(NamedTuple):
-    """The links of one host, to and from guest and arbiter."""
+    """The links of one host to and from the guest."""
 
     scores: Link
     residual: Link
+
+
+class _Desk(NamedTuple):
+    """The links of one party to and from the arbiter."""
+
     gradient: Link
     step: Link
 
@@ -179,13 +193,12 @@ class _Run:
         self._schedule = schedule
         self._rounds: Rounds[int] = Rounds(policy, list(schedule.hosts))
         self._hosts = {
-            host: _Wires(
-                connect(host, GUEST), connect(GUEST, host),
-                connect(host, ARBITER), connect(ARBITER, host),
-            )
-            for host in schedule.hosts
-        }  # fmt: skip
-        self._up, self._down = connect(GUEST, ARBITER), connect(ARBITER, GUEST)
+            host: _Wires(connect(host, GUEST), connect(GUEST, host)) for host in schedule.hosts
+        }
+        self._desks = {
+            party: _Desk(connect(party, ARBITER), connect(ARBITER, party))
+            for party in (*schedule.hosts, GUEST)
+        }
         self._newest: At | None = None  # whose residual can be sent; None while the next is made
         self._ended: Ended[int] | None = None  # the newest one
         self._wake_s = math.inf
@@ -263,18 +276,32 @@ class _Run:
         """The residual is there: everybody who waits for it, and the guest, step."""
         self._newest = at
         self._answer(at, now_s)
-        load, index = self._schedule.guest, self._index(at)
-        seconds, sizes = load.seconds, load.sizes
-        opened_s = self._up.carry(now_s + seconds.gradient, sizes.gradient, index)[0]
-        stepped_s = self._down.carry(opened_s + seconds.opening, sizes.step, index)[0]
-        self._note(stepped_s, Stepped(GUEST, at))
+        seconds, steps = self._schedule.guest.seconds, self._steps
+        stepped_s = self._descend(GUEST, self._schedule.guest, at, now_s)
         self._record(stepped_s)
-        self._out.guest_s += seconds.gradient
+        self._out.guest_s += seconds.gradient + (steps - 1) * seconds.local
         after = self._schedule.after(at)
         if after is None:
             self._out.ended_s = max(self._out.ended_s, stepped_s)
         else:
             self._work(seconds.scores, stepped_s, self._begin, after)
+
+    @property
+    def _steps(self) -> int:
+        """To be taken on the newest residual."""
+        assert self._ended is not None
+        return self._ended.steps
+
+    def _descend(self, party: str, load: Load, at: At, now_s: float) -> float:
+        """All steps of a party that has the newest residual now; when the last one is made."""
+        seconds, sizes, index = load.seconds, load.sizes, self._index(at)
+        wires, ready_s = self._desks[party], now_s + seconds.gradient
+        for local in range(self._steps):
+            opened_s = wires.gradient.carry(ready_s, sizes.gradient, index)[0] + seconds.opening
+            now_s = wires.step.carry(opened_s, sizes.step, index)[0]
+            self._note(now_s, Stepped(party, at, local))
+            ready_s = now_s + seconds.local
+        return now_s
 
     def _record(self, stepped_s: float) -> None:
         ended = self._ended
@@ -286,24 +313,22 @@ class _Run:
             missing = tuple(party for party in self._rounds.parties if party not in known)
         self._out.records.append(
             Record(
-                ended.at, ended.started_s, ended.ended_s, stepped_s, arrived, ended.ages, missing
+                ended.at, ended.started_s, ended.ended_s, stepped_s, arrived, ended.ages, missing,
+                ended.steps,
             )
-        )
+        )  # fmt: skip
 
     def _answer(self, newest: At, now_s: float) -> None:
         """Everything that follows at a host from a residual that is sent to it now."""
         for host in self._rounds.answer(now_s):
-            wires, load, index = self._hosts[host], self._schedule.hosts[host], self._index(newest)
-            sizes, seconds = load.sizes, load.seconds
-            got_s = wires.residual.carry(now_s, sizes.residual, index)[0]
-            got_s = wires.gradient.carry(got_s + seconds.gradient, sizes.gradient, index)[0]
-            got_s = wires.step.carry(got_s + seconds.opening, sizes.step, index)[0]
-            self._note(got_s, Stepped(host, newest))
+            load, wire = self._schedule.hosts[host], self._hosts[host].residual
+            got_s = wire.carry(now_s, load.sizes.residual, self._index(newest))[0]
+            stepped_s = self._descend(host, load, newest, got_s)
             after = self._schedule.after(newest)
             if after is None:
-                self._out.ended_s = max(self._out.ended_s, got_s)
+                self._out.ended_s = max(self._out.ended_s, stepped_s)
             else:
-                self._contribute(host, after, got_s)
+                self._contribute(host, after, stepped_s)
 
     def _contribute(self, host: str, at: At, now_s: float) -> None:
         load = self._schedule.hosts[host]

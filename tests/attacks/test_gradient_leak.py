@@ -18,8 +18,9 @@ import vfl
 from vfl.errors import JobError, SecurityError
 from vfl.messages import unpack
 from vfl.protocols.guards import MAX_LEVERAGE, OPENED_BITS, check_gradient_leak, leverage
-from vfl.spec import check_job
+from vfl.spec import ScheduleSpec, check_job
 from vfl_crypto.release import Decrypted, Door
+from vfl_scheduler import Adaptive
 
 RATE = 0.5
 
@@ -299,3 +300,55 @@ def test_a_vector_that_shrinks_is_not_opened_more_finely():
     later = door.release(Decrypted(np.array([0.9, 0.3003])), OPENED_BITS, first.quantum)
     assert later.values.tolist() == [58 / 64, 19 / 64] and later.quantum == first.quantum
     assert door.release(Decrypted(np.array([0.9, 0.3003])), OPENED_BITS).quantum == 2.0**-16
+
+
+# local steps
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 8])
+def test_gradients_on_one_residual_show_as_many_parts_of_a_quantum_as_there_are(steps):
+    """Each is the first one plus what the party knows: so the guard counts log2 of them as bits."""
+    door, rng = Door(10**6), np.random.default_rng(steps)
+    offsets = [0.0, *rng.uniform(-3, 3, steps - 1)]
+    outcomes = set()
+    for part in np.linspace(1e-4, 1, 2000, endpoint=False):
+        entry = (1000.5 + part) * 2.0**-16  # all that a first opening rounds to the same value
+        opened = [
+            door.release(Decrypted(np.array([0.75, entry + offset * 2.0**-16])), OPENED_BITS)
+            for offset in offsets
+        ]
+        assert {one.quantum for one in opened} == {2.0**-16}
+        outcomes.add(tuple(one.values[1] for one in opened))
+    assert len(outcomes) == steps
+
+
+def test_the_guard_asks_for_the_rows_of_the_bits_that_local_steps_open():
+    X = np.random.default_rng(0).standard_normal((600, 33))
+    check_gradient_leak("shop", X, [slice(0, 600)], reshuffled=False, accepted=False, steps=4)
+    with pytest.raises(SecurityError, match=r"627 bits about 600 rows.* 19 rows a"):
+        check_gradient_leak("shop", X, [slice(0, 600)], reshuffled=False, accepted=False, steps=5)
+
+
+def test_the_arbiter_knows_second_moments_after_as_many_local_steps_as_columns(
+    small_job, tmp_path, tap, monkeypatch
+):
+    """Not protected. It opens gradients and computes the steps: X'X is one by the other."""
+    monkeypatch.setattr(Adaptive, "steps", lambda *_: 5)
+    model = vfl.LogisticRegression(epochs=1, optimizer="sgd", learning_rate=RATE, l2=0.0)
+    schedule = ScheduleSpec("adaptive", local_steps=5)
+    small = small_job(
+        passives=2, model=model, schedule=schedule, rows=400, strangers=0, test_fraction=0.0
+    )
+    vfl.run_job(small.job, folder=tmp_path / "run")
+    opened, steps = [], []
+    for frame in tap.received_by("arbiter") + tap.received_by("p1"):
+        message, envelope, _ = unpack(np.frombuffer(frame, np.uint8))
+        if envelope.kind == "train.gradient" and envelope.sender == "p1":
+            opened.append(message.values.body)  # the mock's are in the clear
+        elif envelope.kind == "train.step":
+            steps.append(message.values.value)
+    moved = -np.cumsum(steps[:-1], axis=0)
+    found = np.linalg.solve(moved, np.array(opened)[1:] - opened[0]) * 4
+    X = small.tables.columns["p1"]
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    np.testing.assert_allclose(found, X.T @ X, rtol=1e-6, atol=1e-4)

@@ -60,16 +60,16 @@ def test_a_replay_that_waits_for_everybody_is_the_coordinated_training_in_the_cl
 
 
 def test_old_scores_stand_in_with_the_weights_they_were_made_with(data):
-    """Three full rounds by hand: all new, one stale, one left out."""
+    """Three full rounds by hand: all new, one stale, one left out; several steps on each."""
     shape = Shape("whole", 600, SMALL.widths, None)
     whole = type(data)(shape, data.train, data.held_out, data.label, data.positive)
     ats = [At(number, 0) for number in range(3)]
-    fresh = [HOSTS, HOSTS[:2], HOSTS[1:]]
+    fresh, steps = [HOSTS, HOSTS[:2], HOSTS[1:]], [1, 3, 2]
     filled = [{}, {"host 3": 0}, {}]
     log = []
-    for at, new, old in zip(ats, fresh, filled, strict=True):
+    for at, new, old, count in zip(ats, fresh, filled, steps, strict=True):
         log += [Scored(host, at) for host in new] + [Summed(at, new, old)]
-        log += [Stepped(party, at) for party in ("guest", *new)]
+        log += [Stepped(party, at, k) for k in range(count) for party in ("guest", *new)]
     replay = Replay(whole, Descent())
     assert len(replay.run(log)) == 3
 
@@ -77,13 +77,14 @@ def test_old_scores_stand_in_with_the_weights_they_were_made_with(data):
     X["guest"] = np.hstack([X["guest"], np.ones((600, 1))])
     w = {name: np.zeros(part.shape[1], np.longdouble) for name, part in X.items()}
     v = {name: np.zeros_like(one) for name, one in w.items()}
-    first = {}
+    first, before = {}, {}
     for number, (new, old) in enumerate(zip(fresh, filled, strict=True)):
         scores = {host: X[host] @ w[host] for host in new}
         first = first or scores
         z = X["guest"] @ w["guest"] + sum(scores.values()) + sum(first[host] for host in old)
-        d = z / 4 - data.label / 2
-        for name in ("guest", *new):
+        for name in ("guest", *new) * steps[number]:
+            own = X[name] @ w[name]
+            d = (z + own - before.setdefault((name, number), own)) / 4 - data.label / 2
             ridge = 1e-3 * w[name]
             if name == "guest":
                 ridge[-1] = 0
@@ -223,6 +224,8 @@ def test_more_backups_take_less_time_and_everybody_meets_the_same_draws():
         ours = times[granularity, 0.5, "ours"]
         assert ours.least_fresh >= 0.25
         assert ours.oldest <= 3
+        local = times[granularity, 0.5, "ours, local steps"]
+        assert 0.0 < local.saving < ours.saving  # as many rounds, and more to send in each
         assert len(runs[granularity, 0.5, "ours"]) == 3
 
 
@@ -244,6 +247,9 @@ def test_the_command_writes_tables_figures_and_rows(tmp_path):
     assert ours["security_bits"] == 128
     assert ours["ratio_to"]["B0"] > 1.0
     assert ours["saving"] > b0["saving"] == 0.0
+    local = rows["stragglers/communication/mimic-iii/round/p=0.5/ours, local steps"]
+    assert {"saving", "auc_loss", "ratio_to"} <= local.keys()
+    assert len(written["auc"]["mimic-iii"]["ours, local steps"]["after_pass"]) == 3
     assert rows["stragglers/table-1/mimic-iii/lattice/backup"]["saving"] > 0.0
     assert len(written["auc"]["epsilon"]["B0"]["after_pass"]) == 3
     assert "10 Mbit/s" in written["emulator"]

@@ -201,6 +201,53 @@ def test_adaptive_does_not_wait_while_contributions_are_young():
     assert rounds.begin(At(1, 0), now_s) == Reuse(frozenset("abc"))
 
 
+def stepping(most, wait_s, step_s, rounds_of=6):
+    """Rounds that wait so long for everybody and are followed by steps of so many seconds."""
+    policy = Adaptive(deadline=PATIENT, min_fresh=1.0, local_steps=most)
+    rounds, now_s, taken = Rounds(policy, ABC), 0.0, []
+    for number in range(rounds_of):
+        decision = rounds.begin(At(number, 0), now_s)
+        now_s += wait_s
+        for name in ABC:
+            decision = rounds.arrival(name, At(number, 0), number, now_s)
+        ended = rounds.end(decision, now_s)
+        rounds.answer(now_s)
+        assert ended.steps == decision.steps
+        taken.append(ended.steps)
+        now_s += step_s * ended.steps
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("most", "wait_s", "step_s", "steps"),
+    [
+        (8, 3.5, 1.0, 3), (8, 100.0, 1.0, 8), (8, 0.5, 1.0, 1), (8, 0.0, 1.0, 1),
+        (1, 100.0, 1.0, 1), (3, 2.0, 0.5, 3), (8, 1.0, 0.0, 1),
+    ],
+)  # fmt: skip
+def test_adaptive_takes_the_steps_that_fit_into_the_wait(most, wait_s, step_s, steps):
+    """Once both are known, from the second round on; a step that takes no time tells nothing."""
+    assert stepping(most, wait_s, step_s) == [1] + [steps] * 5
+
+
+def test_the_wait_of_long_ago_is_forgotten():
+    policy = Adaptive(deadline=PATIENT, min_fresh=1.0, local_steps=8)
+    history = Rounds(policy, ABC).history
+    for wait_s in [100.0] * 10 + [1.0] * 64:
+        history.waits.observe(wait_s)
+    assert history.waits.mean == 1.0
+
+
+@pytest.mark.parametrize("policy", FILLING, ids=lambda policy: type(policy).__name__)
+def test_policies_take_one_step_unless_told_otherwise(policy):
+    assert policy.local_steps == 1
+    rounds, now_s = started(policy, passes=3)
+    rounds.begin(At(3, 0), now_s)
+    for name in ABC:
+        decision = rounds.arrival(name, At(3, 0), 3, now_s + 50.0)
+    assert decision == everyone() and decision.steps == 1
+
+
 traces = st.lists(st.sampled_from([0.1, 1.0, 10.0]), min_size=30, max_size=30)
 
 

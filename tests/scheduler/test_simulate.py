@@ -41,6 +41,7 @@ POLICIES = [
     BoundedStaleness(deadline=PATIENT, max_age=2),
     LatencyDeadline(deadline=PATIENT),
     Adaptive(deadline=PATIENT),
+    Adaptive(deadline=PATIENT, local_steps=5),
 ]
 
 
@@ -67,6 +68,36 @@ def test_a_clean_schedule_takes_what_its_messages_and_work_add_up_to():
     assert run.communication_s == pytest.approx(run.ended_s - run.guest_s)
     assert len(run.records) == 12 and [run.share(name) for name in hosts()] == [1.0] * 3
     assert [run.oldest(name) for name in hosts()] == [0] * 3
+
+
+def test_every_step_more_takes_a_gradient_up_and_a_step_down(monkeypatch):
+    monkeypatch.setattr(Adaptive, "steps", lambda *_: 3)
+    policy = Adaptive(deadline=PATIENT, min_fresh=1.0, local_steps=3)
+    work = Seconds(scores=0.3, residual=0.2, gradient=0.7, opening=0.05, local=0.04)
+    schedule = Schedule(3, 4, Load(SIZES, work), hosts(load=Load(SIZES, work)))
+    run = simulate(policy, schedule, star(LinkModel(1e6, 0.01), seed=1))
+    bit = 8 / 1e6
+    up, down = SIZES.scores * bit + 0.01, SIZES.residual * bit + 0.01
+    step = (SIZES.gradient + SIZES.step) * bit + 0.02 + 0.05
+    last = down + 0.7 + 3 * step + 2 * 0.04
+    assert run.ended_s == pytest.approx(0.3 + up + 0.2 + 11 * (last + 0.3 + up + 0.2) + last)
+    assert run.guest_s == pytest.approx(12 * (0.3 + 0.2 + 0.7 + 2 * 0.04))
+    assert {record.steps for record in run.records} == {3}
+    stepped = [event for event in run.log if isinstance(event, Stepped)]
+    assert len(stepped) == 12 * 4 * 3
+
+
+def test_slow_links_are_used_for_more_steps_and_fast_ones_for_one():
+    schedule = Schedule(20, 3, Load(SIZES), hosts())
+    slow = {name: Load(Sizes(3_000_000, 3_000_000, 60_000, 1_000)) for name in hosts()}
+    policy = Adaptive(deadline=PATIENT, min_fresh=1.0, local_steps=8)
+    few, many = (
+        simulate(policy, which, star(LinkModel(10e6, 0.01), seed=1)).records[10:]
+        for which in (schedule, Schedule(20, 3, Load(SIZES), slow))
+    )
+    # 190 kB over 10 Mbit/s take 0.17 s, 6 MB 4.8 s; a step, of 61 kB, 0.07 s
+    assert {record.steps for record in few} == {2}
+    assert {record.steps for record in many} == {8}
 
 
 def test_waiting_for_all_is_waiting_for_the_slowest():
@@ -110,6 +141,8 @@ def replay(run, schedule):
     scored = {(host, At(0, 0)): False for host in schedule.hosts}
     waiting = dict.fromkeys(schedule.hosts, At(0, 0))  # host -> the round it is to score for
     stepped = dict.fromkeys([*schedule.hosts, GUEST], At(-1, 0))
+    steps = {record.at: record.steps for record in run.records}
+    last: dict[str, tuple[At, int]] = {}
     held: dict[str, dict[int, set[int]]] = {host: {} for host in schedule.hosts}
     for happening in run.log:
         match happening:
@@ -124,16 +157,20 @@ def replay(run, schedule):
                 for host, made in filled.items():
                     assert host not in arrived and made in held[host][at.batch]
                 summed.append(at)
-            case Stepped(party, at):
-                assert at in summed and at > stepped[party]  # never twice, never an older one
-                stepped[party] = at
+            case Stepped(party, at, local):
+                if local:
+                    assert last[party] == (at, local - 1)
+                else:
+                    assert at in summed and at > stepped[party]  # never twice, never an older one
+                stepped[party], last[party] = at, (at, local)
                 after = schedule.after(at)
-                if party != GUEST and after:
+                if party != GUEST and after and local + 1 == steps[at]:
                     waiting[party] = after
     assert summed == rounds
     if not run.aborted:
         assert len(rounds) == schedule.passes * schedule.batches
         assert set(stepped.values()) == {rounds[-1]}  # everybody ends on the same residual
+        assert set(last.values()) == {(rounds[-1], run.records[-1].steps - 1)}
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from vfl.spec import role_of
+from vfl.spec import MAX_LOCAL_STEPS, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,7 @@ OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {  # policies that take each
     "fill": ("backup",),
     "quantile": ("deadline",),
     "min_fresh": ("adaptive",),
+    "local_steps": ("adaptive",),
 }
 
 
@@ -48,6 +49,9 @@ def _values(job: JobSpec) -> list[str]:
         or 0 < schedule.quantile <= 1,
         "schedule.min_fresh must lie in [0, 1]": schedule.min_fresh is None
         or 0 <= schedule.min_fresh <= 1,
+        f"schedule.local_steps must lie between 1 and {MAX_LOCAL_STEPS}": (
+            schedule.local_steps is None or 1 <= schedule.local_steps <= MAX_LOCAL_STEPS
+        ),
         "schedule.max_age is of stale fill-in: leave it out under fill: null": (
             schedule.fill != "null" or age is None
         ),

@@ -35,5 +35,8 @@ def make_policy(schedule: ScheduleSpec) -> Policy:
             return LatencyDeadline(deadline=deadline, max_age=age, quantile=quantile)
         case "adaptive":
             share = 0.25 if schedule.min_fresh is None else schedule.min_fresh
-            return Adaptive(deadline=deadline, max_age=age, min_fresh=share)
+            return Adaptive(
+                deadline=deadline, max_age=age, min_fresh=share,
+                local_steps=schedule.local_steps or 1,
+            )  # fmt: skip
     return AllArrived(deadline)

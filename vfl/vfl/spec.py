@@ -14,6 +14,7 @@ from vfl.errors import JobError
 
 MIN_CATEGORY = 10  # rows behind a column of a category, unless the leak is accepted
 MIN_BATCH = 512  # rows behind one opened gradient; see SECURITY.md, "opened gradients"
+MAX_LOCAL_STEPS = 64  # on one residual: each opens a gradient
 LATTICE_PARTIES = 16  # whose encryptions its range can add up
 
 
@@ -167,6 +168,7 @@ class ScheduleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     quantile: float | None = None  # under `deadline`: of recent latencies; 0.5
     min_fresh: float | None = None  # under `adaptive`: least share of rounds with news of each; 1/4
     restarts: int = 2  # on Ray: of a job that the death of a party ended, by itself
+    local_steps: int | None = None  # under `adaptive`: most steps a party takes on one residual; 1
 
     @property
     def age(self) -> int | None:

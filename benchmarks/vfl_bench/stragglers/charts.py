@@ -14,9 +14,11 @@ from vfl_bench.stragglers.experiment import GRANULARITY, PROBABILITY, TIMED
 from vfl_bench.stragglers.results import Results
 
 PARTS: Final = {"computation": COLOURS[0], "encryption": COLOURS[2], "communication": COLOURS[1]}
+WIDTH: Final = 0.8 / len(TIMED)  # of a bar and the gap beside it
 RUNS: Final = {
     "B0": (COLOURS[6], "-"), "B1 stale": (COLOURS[5], "-"), "B2 stale": (COLOURS[0], "-"),
-    "B1 null": (COLOURS[3], "-"), "ours": (COLOURS[1], "-"), "PCA 100 %": (COLOURS[2], "-"),
+    "B1 null": (COLOURS[3], "-"), "ours": (COLOURS[1], "-"),
+    "ours, local steps": (COLOURS[4], "-"), "PCA 100 %": (COLOURS[2], "-"),
     "PCA 80 %": (COLOURS[2], "--"), "PCA 60 %": (COLOURS[2], ":"),
 }  # fmt: skip
 
@@ -102,21 +104,20 @@ def _communication(results: Results, figure: Any) -> None:
     for axes, probability in zip(panels, probabilities, strict=True):
         for place, policy in enumerate(TIMED):
             colour, _ = RUNS[policy]
-            at = [group + (place - 1.5) * 0.2 for group in range(len(network.GRANULARITIES))]
+            aside = (place - (len(TIMED) - 1) / 2) * WIDTH
+            at = [group + aside for group in range(len(network.GRANULARITIES))]
             tall = [
                 results.times[granularity, probability, policy].relative
                 for granularity in network.GRANULARITIES
             ]
-            axes.bar(at, tall, width=0.18, color=colour, label=policy)
+            axes.bar(at, tall, width=0.9 * WIDTH, color=colour, label=policy)
             for x, height in zip(at, tall, strict=True):
                 axes.text(x, height + 0.08, f"{height:.1f}", ha="center", fontsize=8, color=SOFT)
-            if policy != "ours":
-                paper = published.RELATIVE[probability, place]
-                axes.bar(len(at) + (place - 1.5) * 0.2, paper, width=0.18, color=colour, alpha=0.45)
-                axes.text(
-                    len(at) + (place - 1.5) * 0.2, paper + 0.08, f"{paper:.1f}", ha="center",
-                    fontsize=8, color=SOFT,
-                )  # fmt: skip
+            paper = published.RELATIVE.get((probability, place))
+            if paper is not None:
+                x = len(at) + aside
+                axes.bar(x, paper, width=0.9 * WIDTH, color=colour, alpha=0.45)
+                axes.text(x, paper + 0.08, f"{paper:.1f}", ha="center", fontsize=8, color=SOFT)
         names = [f"each {name}" for name in network.GRANULARITIES]
         axes.set_xticks(range(len(names) + 1), [*names, "theirs"])
         axes.axhline(1.0, color=SOFT, linewidth=0.8, linestyle=":")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from vfl.planner import probe
 from vfl.planner.ciphers import cipher_costs
-from vfl.planner.traffic import Traffic, array, encrypted
+from vfl.planner.traffic import Traffic, array, encrypted, plain
 from vfl.planner.training import STEP
 from vfl.planner.units import STATED, Units
 from vfl.protocols import arbiter_messages as messages
@@ -58,20 +58,22 @@ class Costs:
             scores, residual = forward, adding
         else:
             scores, residual = forward + batch.encrypt, 0.0
-        return Load(sizes, Seconds(scores, residual, batch.product + batch.depart, batch.open))
+        first, local = batch.product + batch.depart, 2 * forward + batch.depart
+        return Load(sizes, Seconds(scores, residual, first, batch.open, local))
 
     def _sizes(self, shape: Shape, passes: int, party: str, batch: Batch) -> Sizes:
         rows, columns = _matrix(shape, party)
         scope = f"train/{passes - 1}/{len(shape.batches) - 1}"
         vector = encrypted(self.cipher, rows, "rows")
-        sums = encrypted(self.cipher, columns, "sums")
+        gradient = encrypted(self.cipher, columns, "sums"), plain("left", 0)
         step = array("values", "disclosed", columns, STEP)
         send = Traffic().send
         up = send(messages.Scores, party, GUEST, scope, vector, content=batch.vector)
-        down = send(messages.Residual, GUEST, party, scope, vector, content=batch.vector)
+        residual = vector, plain("steps", 1)
+        down = send(messages.Residual, GUEST, party, scope, *residual, content=batch.vector)
         return Sizes(
             0 if party == GUEST else up, 0 if party == GUEST else down,
-            send(messages.Gradient, party, ARBITER, scope, sums, content=batch.sums),
+            send(messages.Gradient, party, ARBITER, scope, *gradient, content=batch.sums),
             send(messages.Step, ARBITER, party, scope, step, content=8 * columns),
         )  # fmt: skip
 

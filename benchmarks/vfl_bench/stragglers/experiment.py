@@ -25,7 +25,7 @@ Tell = Callable[[str], None]
 GRANULARITY: Final = "round"  # of Fig. 3, Figs. 5 to 7 and Table 1
 PROBABILITY: Final = 0.5
 KEPT: Final = (1.0, 0.8, 0.6)  # of the columns, by PCA
-TIMED: Final = ("B0", "B1 stale", "B2 stale", "ours")
+TIMED: Final = ("B0", "B1 stale", "B2 stale", "ours", "ours, local steps")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ What arXiv 2207.11456 leaves open is stated by `DEFINITION`, which is printed wi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from vfl_scheduler import Adaptive, AllArrived, Backup, Deadline
@@ -27,12 +28,14 @@ GRANULARITIES: Final[dict[str, Granularity]] = {
 
 _NEVER: Final = Deadline(1e12)
 OURS: Final = Adaptive(deadline=_NEVER)
+LOCAL: Final = replace(OURS, local_steps=4)
 POLICIES: Final[dict[str, Policy]] = {
     "B0": AllArrived(_NEVER),
     "B1 stale": Backup(deadline=_NEVER, backups=1, max_age=None),
     "B2 stale": Backup(deadline=_NEVER, backups=2, max_age=None),
     "B1 null": Backup(deadline=_NEVER, backups=1, max_age=None, fill="null"),
     "ours": OURS,
+    "ours, local steps": LOCAL,
 }
 
 _SPEED: Final = f"{BANDWIDTH / 1e6:g} Mbit/s, {LATENCY_S * 1e3:g} ms"
@@ -46,7 +49,9 @@ comes late is answered with the newest residual. Communication is what lies on t
 transfers and waiting for them: the time of a run less that of the same run over links that take no
 time. B1 and B2 have one and two backups, for whom stale scores stand in at any age, as published;
 with null nothing does. Ours: scores at most {OURS.max_age} passes old, each host new in at least
-{OURS.min_fresh:.0%} of rounds."""
+{OURS.min_fresh:.0%} of rounds. Ours, local steps: besides, everybody takes as many steps on a
+residual as fit into the guest's waiting, at most {LOCAL.local_steps}, at the same learning rate;
+each sends a gradient to the arbiter."""
 
 _INSTANT: Final = LinkModel(1e30)
 

@@ -5,9 +5,10 @@ done with the weights of that moment, as `vfl.protocols.arbiter` does it under e
 
     Scored   u_k = s X_k theta_k over the rows of a batch, kept by the pass it was made for
     Summed   d = sum of the scores that arrived or stand in + s X_B theta_B - target
-    Stepped  theta_p <- theta_p - the arbiter's RMSProp step on X_p^T d / m + l2 theta_p
+    Stepped  theta_p <- theta_p - the arbiter's RMSProp step on X_p^T d_p / m + l2 theta_p,
+             d_p = d + s X_p (theta_p - theta_p at its first step on d)
 
-A party has one exchange in flight, so its weights do not change between residual and step.
+A party has one exchange in flight, so its weights do not change between residual and first step.
 """
 
 from __future__ import annotations
@@ -51,15 +52,21 @@ class Party:
 
     def __init__(self, X: Array, penalised: Array, descent: Descent) -> None:
         self.X, self.theta = X, np.zeros(X.shape[1])
-        self._ridge = descent.l2 * penalised
+        self._begin = self.theta
+        self._ridge, self._slope = descent.l2 * penalised, descent.slope
         self._optimizer = Optimizer("rmsprop", descent.learning_rate, descent.decay)
 
     def score(self, rows: slice) -> Array:
         return self.X[rows] @ self.theta
 
-    def step(self, rows: slice, residual: Array, number: int) -> None:
+    def step(self, rows: slice, residual: Array, number: int, local: int) -> None:
+        """The step on a residual that comes after `local` others on it."""
+        if not local:
+            self._begin = self.theta
+        else:
+            residual = residual + self._slope * (self.X[rows] @ (self.theta - self._begin))
         gradient = residual @ self.X[rows] / len(residual) + self._ridge * self.theta
-        self.theta -= self._optimizer.step(gradient, number)
+        self.theta = self.theta - self._optimizer.step(gradient, number)
 
 
 class Replay:
@@ -114,5 +121,5 @@ class Replay:
             self._residuals[at] = residual
         else:
             mover = self.parties[event.party]
-            mover.step(rows, self._residuals[at], at.number)
-            self.products += mover.X[rows].size
+            mover.step(rows, self._residuals[at], at.number, event.local)
+            self.products += 0 if event.local else mover.X[rows].size

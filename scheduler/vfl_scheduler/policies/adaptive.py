@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from vfl_scheduler.decisions import Proceed, Reuse
 from vfl_scheduler.filling import Filling
 
 if TYPE_CHECKING:
+    from vfl_scheduler.decisions import Decision
     from vfl_scheduler.gather import GatherState
 
 APART = 2.0  # latencies this many times apart are of two kinds
@@ -27,10 +29,29 @@ class Adaptive(Filling):
     another until everybody is `AHEAD` of what is due. A round that has to wait for nobody waits for
     those who are fast just now and whose last contributions are no longer young. Just now: the
     latest latency beside the mean of all parties' recent ones.
+
+    Who waits for links could have stepped on. So each round's result serves as many steps as one
+    fits into what rounds lately waited, at most `local_steps` (FedBCD: Liu et al. 2019, arXiv
+    1912.11187, with a number that follows the clock). All parties take them at the same time, so
+    where all links are alike the wait that is left does not grow with their number.
     """
 
     max_age: int | None = 3
     min_fresh: float = 0.25
+    local_steps: int = 1
+
+    def decide(self, state: GatherState) -> Decision:
+        decision = super().decide(state)
+        if self.local_steps > 1 and isinstance(decision, Proceed | Reuse):
+            return replace(decision, steps=self.steps(state))
+        return decision
+
+    def steps(self, state: GatherState) -> int:
+        """To be taken on what comes of this round."""
+        waits, steps = state.history.waits, state.history.steps
+        if not len(steps) or not steps.mean:
+            return 1
+        return max(1, min(self.local_steps, int(waits.mean / steps.mean)))
 
     def patience(self, state: GatherState) -> float:
         seen, latest = state.history.latencies, state.history.latest

@@ -33,6 +33,7 @@ class Arbiter(Party):
             for entry in read_entries(self.folder / "ledger.jsonl")
             if entry.direction == "received" and entry.kind == Gradient.kind
             for field in entry.fields
+            if field.protection == "encrypted"
         )
 
     async def predict(self, ctx: Context) -> PartyResult:

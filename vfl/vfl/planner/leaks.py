@@ -8,7 +8,7 @@ from vfl.planner.ciphers import cipher_costs
 from vfl.planner.finding import Advice
 from vfl.planner.share_costs import share_costs
 from vfl.planner.units import STATED
-from vfl.protocols.guards import MAX_LEVERAGE, OPENED_BITS
+from vfl.protocols.guards import MAX_LEVERAGE, opened_bits
 from vfl.protocols.open import hidden
 from vfl.protocols.open_gradient import DROPPED
 
@@ -26,6 +26,13 @@ def opened_gradients(job: JobSpec, shape: Shape) -> Iterator[Advice]:
     """Level `arbiter`."""
     openings = cipher_costs(job.cipher, STATED).key.openings
     yield from _gradients(job, shape, shape.columns, 1, openings)
+    steps = job.schedule.local_steps or 1
+    epoch = sum(shape.columns.values()) * len(shape.batches)
+    if epoch <= openings < epoch * steps:
+        yield Advice(
+            "openings", f"an epoch with {steps} local steps each opens {epoch * steps:,} values, a "
+            f"key of this cipher {openings:,}: the job may end there; lower schedule.local_steps",
+        )  # fmt: skip
 
 
 def opened_both(job: JobSpec, shape: Shape) -> Iterator[Advice]:
@@ -60,7 +67,7 @@ def _gradients(
     job: JobSpec, shape: Shape, columns: Mapping[str, int], outputs: int, openings: int
 ) -> Iterator[Advice]:
     """Guards on the gradients of these parties, and on how many a key may open."""
-    least, bits = min(shape.batches), OPENED_BITS * max(1, outputs - 1)
+    least, bits = min(shape.batches), opened_bits(outputs, job.schedule.local_steps or 1)
     for name, width in columns.items():
         if bits * width > least:
             text = f"{name}: {width} columns open {bits * width} bits about a batch of {least} rows"

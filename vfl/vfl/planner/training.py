@@ -57,6 +57,12 @@ def _send_rounds(
         if name != active:
             vector, size = encrypted(cipher, rows, "rows"), batch.vector
             traffic.send(messages.Scores, name, active, scope, vector, content=size, times=times)
-            traffic.send(messages.Residual, active, name, scope, vector, content=size, times=times)
-        traffic.send(messages.Gradient, name, arbiter, scope, sums, content=batch.sums, times=times)
+            residual = vector, plain("steps", 1)
+            traffic.send(
+                messages.Residual, active, name, scope, *residual, content=size, times=times
+            )
+        gradient = sums, plain("left", 0)
+        traffic.send(
+            messages.Gradient, name, arbiter, scope, *gradient, content=batch.sums, times=times
+        )
         traffic.send(messages.Step, arbiter, name, scope, step, content=8 * columns, times=times)

@@ -8,8 +8,9 @@ by "Accelerating Vertical Federated Learning" (arXiv 2207.11456, section 3). Per
     p   -> arbiter    [[X_p^T d + m lambda theta_p]]
     arbiter -> p      the optimiser's step on the decrypted gradient over m rows
 
-and theta_p <- theta_p - step. Every ciphertext that departs was encrypted just then (`onto=`).
-The batches are fixed, so an opened gradient never differs from another by a few rows.
+and theta_p <- theta_p - step; p repeats the last two steps, on its own, as often as B says with the
+residual (`DataSide.descend`). Every ciphertext that departs was encrypted just then (`onto=`). The
+batches are fixed, so an opened gradient never differs from another by a few rows.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ async def passive(ctx: Context, training: Training, X: NDArray[np.float64]) -> F
         at = round_of(result.scope, active)
         await scores.catch_up(at.number)
         if side.usable(message.values):
-            await side.step(at, _rows(message.values, active))
+            await side.descend(at, _rows(message.values, active), message.steps.value)
         at = side.after(at)
         await scores.catch_up(at.number)
     return side.fitted()
@@ -108,8 +109,8 @@ async def active(
         total = functools.reduce(side.encryptor.add, parts) if parts else None
         own_part = side.scaled_score(at) - target[side.batch(at).rows]
         residual = await side.encrypt(own_part, total)
-        contributions.publish(Residual(residual), at)
-        await side.step(at, residual)
+        contributions.publish(Residual(residual, Public(ended.steps)), at)
+        await side.descend(at, residual, ended.steps)
         at = side.after(at)
         if await side.catch_up(at.number):
             contributions.renew()

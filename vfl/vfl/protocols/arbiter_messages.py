@@ -31,11 +31,17 @@ class Scores(Message, kind="train.scores"):
 
 
 class Residual(Message, kind="train.residual"):
+    """A round's residual, and how many steps to take on it."""
+
     values: Ciphertext
+    steps: Public[int]
 
 
 class Gradient(Message, kind="train.gradient"):
+    """A gradient, and how many more on the same residual follow it."""
+
     values: Ciphertext
+    left: Public[int]
 
 
 class Step(Message, kind="train.step"):
@@ -65,9 +71,10 @@ class EpochEnd(Message, kind="train.epoch_end"):
 MOVED = "how far all weights together moved in an epoch, to three digits"
 _GRADIENTS = (
     "each party's gradient per batch in full, for it holds the key; hence all weights, and from as "
-    "many rounds as there are columns the second moments of all columns and the label (X'X, X'y)"
+    "many rounds as there are columns the second moments of all columns and the label (X'X, X'y); "
+    "local steps count as rounds"
 )
-_STEP = "per batch the step on its own columns, from a gradient of 16 significant bits"
+_STEP = "per batch each step on its own columns, from a gradient of 16 significant bits"
 DECLARATION = Declaration(
     protocol="arbiter",
     flows=(

@@ -2,7 +2,8 @@
 
 One driver for every policy of `vfl_scheduler`: it feeds `Rounds` with what arrives, carries its
 decisions out, and sends the newest result to whoever has contributed. Contributions are addressed
-by `SCOPE/pass/batch`, with `/again` and a number behind it where their owner encrypted them anew.
+by `SCOPE/pass/batch`, with `/again` and a number behind it where their owner encrypted them anew,
+and `/local` and a number where a gradient is not the first one on a round's residual.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ SCOPE = "train"
 AGAIN = "/again/"
 
 
-def scope_of(at: At) -> str:
-    return f"{SCOPE}/{at.number}/{at.batch}"
+def scope_of(at: At, local: int = 0) -> str:
+    """Of a round, or of a local step in it; the first step is the round's own."""
+    scope = f"{SCOPE}/{at.number}/{at.batch}"
+    return f"{scope}/local/{local}" if local else scope
 
 
 def round_of(scope: str, sender: str) -> At:

@@ -1,8 +1,9 @@
 """Where the arbiter opens gradients: each party's as it comes, with an optimiser of its own.
 
 An optimiser works column by column, so a party's steps are the same whether its gradient is opened
-beside the others' or alone. What was encrypted under a key that has been replaced is not opened:
-its sender gets an empty step and contributes anew.
+beside the others' or alone. A gradient says how many of its sender's local steps follow it. What
+was encrypted under a key that has been replaced is not opened: its sender gets an empty step and
+contributes anew.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Desk:
         self._pass = 0
         self._batch_rows: list[int] = []
         self._moved: dict[str, NDArray[np.float64]] = {}  # in this pass
-        self._served: dict[str, int] = {}
+        self._served: dict[str, int] = {}  # rounds
+        self._due: dict[str, tuple[At, int, range]] = {}  # the local step that must follow
         self._stream: Stream[Message] = ctx.stream(Gradient, Done, Finished, from_=(*self.parties,))
         may_miss = training.tolerant or training.policy.deadline.on_lost == "wait"
         self._outbox = Outbox(ctx, self._stream.fail, may_miss=may_miss)
@@ -112,12 +114,15 @@ class Desk:
         while needed:
             found = waiting.pop() if waiting else await self._next(self._served)
             at = await self._serve(found)
+            if at is None:
+                continue
             if at.batch == len(self._batch_rows) - 1 and at.number == self._pass:
                 needed.discard(found.sender)
 
     async def end_pass(self) -> None:
         """Say how far all moved, and whether that was the end; perhaps change the key."""
-        gradients = len(self._batch_rows) + self._training.tolerant  # a late one on top
+        residuals = len(self._batch_rows) + self._training.tolerant  # a late one on top
+        gradients = residuals * self._training.local_steps
         budget = sum(self._columns.values()) * gradients
         everybody = len(self._moved) == len(self.parties)
         moved = [self._moved[name] for name in self.parties if name in self._moved]
@@ -157,14 +162,17 @@ class Desk:
     def fitted(self) -> Fitted:
         return Fitted(np.zeros(0), self._pass, self._converged, tuple(self._changes))
 
-    async def _serve(self, found: Delivery[Message]) -> At:
+    async def _serve(self, found: Delivery[Message]) -> At | None:
+        """The round whose last gradient this was; None if local steps follow."""
         name, at = found.sender, round_of(found.scope, found.sender)
         if not isinstance(found.message, Gradient):
             raise ProtocolError(f"{name} sent {found.message.kind!r} while training goes on")
-        gradient = found.message.values
+        gradient, left = found.message.values, found.message.left.value
+        self._in_turn(found, at, left)
         if self._training.tolerant and gradient.key_id != self.holder.encryptor.info.key_id:
             self.outdated += 1
-            self._outbox.post([name], Step(Disclosed(np.zeros(0), NO_STEP)), scope=scope_of(at))
+            self._due.pop(name, None)
+            self._outbox.post([name], Step(Disclosed(np.zeros(0), NO_STEP)), scope=found.scope)
             return at
         if not 0 <= at.batch < len(self._batch_rows):
             raise ProtocolError(f"{name} sent a gradient of {found.scope}, which is no batch")
@@ -185,9 +193,23 @@ class Desk:
         if not np.isfinite(step).all():
             raise JobError(f"training diverged in epoch {at.number + 1}; lower model.learning_rate")
         self._moved[name] = self._moved[name] + step if name in self._moved else step
+        self._outbox.post([name], Step(Disclosed(step, STEP)), scope=found.scope)
+        if left:
+            return None
         self._served[name] += 1
-        self._outbox.post([name], Step(Disclosed(step, STEP)), scope=scope_of(at))
         return at
+
+    def _in_turn(self, found: Delivery[Message], at: At, left: int) -> None:
+        """Local steps come one after the other, as announced. Raises `ProtocolError`."""
+        first = at, 0, range(self._training.local_steps)
+        at, local, allowed = self._due.pop(found.sender, first)
+        if found.scope != scope_of(at, local) or left not in allowed:
+            raise ProtocolError(
+                f"{found.sender} sent a gradient of {found.scope} with {left} more to follow; "
+                f"{scope_of(at, local)} with {allowed.start} to {allowed.stop - 1} was expected"
+            )
+        if left:
+            self._due[found.sender] = at, local + 1, range(left - 1, left)
 
     async def _first_gradients(self) -> list[Delivery[Message]]:
         """Of all parties: a key is changed between passes, so one must do for the first one."""

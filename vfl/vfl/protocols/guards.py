@@ -41,6 +41,15 @@ def leverage(X: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((U[:, rank] ** 2).sum(axis=1))
 
 
+def opened_bits(outputs: int = 1, steps: int = 1) -> int:
+    """Bits of a column that are opened about the residuals of a batch.
+
+    Gradients on the same residuals differ by what the party knows: they are one gradient rounded at
+    `steps` offsets, which tell in which of as many parts of a quantum an entry lies.
+    """
+    return (OPENED_BITS + (steps - 1).bit_length()) * max(1, outputs - 1)
+
+
 def check_gradient_leak(
     party: str,
     X: NDArray[np.float64],
@@ -50,12 +59,14 @@ def check_gradient_leak(
     reshuffled: bool,
     accepted: bool,
     outputs: int = 1,
+    steps: int = 1,
 ) -> None:
     """Refuse batches that change, are small, or in which a row has leverage above 1/2.
 
     X (n, f) are the party's own training columns, of which the cipher keeps `matrix_bits` fraction
     bits (by default Paillier's). A gradient is opened for each of the `outputs`, of which one
-    follows from the others. Raises `SecurityError` with counts, no rows.
+    follows from the others, and up to `steps` times on the same residuals. Raises `SecurityError`
+    with counts, no rows.
     """
     if accepted:
         return
@@ -81,7 +92,7 @@ def check_gradient_leak(
                 "would show their residuals and with them their labels. Drop rare or heavy-tailed "
                 "columns, use more rows, or set accept_gradient_leak: true"
             )
-        bits = OPENED_BITS * max(1, outputs - 1)
+        bits = opened_bits(outputs, steps)
         if bits * X.shape[1] > size:
             raise SecurityError(
                 f"{party}: a gradient of {X.shape[1]} columns opens "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vfl.errors import ProtocolError
+from vfl.messages import Public
 from vfl.models import linear
 from vfl.protocols.arbiter_messages import EpochEnd, Gradient, PublicKey, Start, Step
 from vfl.protocols.contributions import scope_of
@@ -38,6 +39,11 @@ class Training:
     matrix_bits: int
     policy: Policy
     accept_gradient_leak: bool = False
+
+    @property
+    def local_steps(self) -> int:
+        """The most steps that a party takes on one residual."""
+        return self.policy.local_steps
 
     @property
     def tolerant(self) -> bool:
@@ -83,6 +89,7 @@ class DataSide:
         check_gradient_leak(
             ctx.name, X, slices, matrix_bits=training.matrix_bits,
             reshuffled=model.reshuffle, accepted=training.accept_gradient_leak,
+            steps=training.local_steps,
         )  # fmt: skip
         self.batch_rows = [rows.stop - rows.start for rows in slices]
         self._ctx = ctx
@@ -156,17 +163,45 @@ class DataSide:
     ) -> Ciphertext:
         return await self._ctx.compute("encrypt", self.encryptor.encrypt, values, onto)
 
-    async def step(self, at: At, residual: Ciphertext) -> None:
-        """[[X^T d + m lambda theta]] to the arbiter; its step back; theta moves."""
-        ctx, batch, scope = self._ctx, self.batch(at), scope_of(at)
+    async def descend(self, at: At, residual: Ciphertext, steps: int) -> None:
+        """So many steps on a round's residual, in which only this party's own scores move along.
+
+        The others' stay as they were when the residual was made (FedBCD: Liu et al. 2019, arXiv
+        1912.11187). One product serves all steps: X^T (d + s X m) is X^T d, encrypted,
+        plus s X^T X m, m being this party's movement since the first step, which it knows.
+
+        Raises `ProtocolError` for more steps than the job allows.
+        """
+        if not 1 <= steps <= self._training.local_steps:
+            raise ProtocolError(
+                f"{self._ctx.roster.active} asked for {steps} steps on the residual of "
+                f"{scope_of(at)}; schedule.local_steps allows {self._training.local_steps}"
+            )
+        compute, batch, begin = self._ctx.compute, self.batch(at), self._theta
+        product = await compute("compute", self.encryptor.rmatmul, batch.X, residual)
+        for local in range(steps):
+            own = len(batch.X) * self._ridge * self._theta
+            if local:
+                own += await compute("compute", self._pull, batch, self._theta - begin)
+            gradient = await self.encrypt(own, product)
+            message = Gradient(gradient, Public(steps - 1 - local))
+            if not await self._step(message, scope_of(at, local)):
+                return  # the key was replaced under way
+
+    def _pull(self, batch: Batch, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+        """s X^T X m."""
+        X = np.asarray(batch.X, dtype=np.float64)
+        return np.asarray(linear.slope(self._training.model) * (X.T @ (X @ moved)))
+
+    async def _step(self, gradient: Gradient, scope: str) -> bool:
+        """[[X^T d + m lambda theta]] to the arbiter; its step back; theta moves, if it can."""
+        ctx = self._ctx
         assert ctx.roster.arbiter is not None
-        product = await ctx.compute("compute", self.encryptor.rmatmul, batch.X, residual)
-        gradient = await self.encrypt(len(batch.X) * self._ridge * self._theta, product)
-        await ctx.send(ctx.roster.arbiter, Gradient(gradient), scope=scope)
+        await ctx.send(ctx.roster.arbiter, gradient, scope=scope)
         message = await ctx.receive(Step, from_=ctx.roster.arbiter, scope=scope)
         step = message.values.value
         if self._training.tolerant and not step.size:
-            return  # the key was replaced under way
+            return False
         good = step.dtype == np.float64 and step.shape == self._theta.shape
         if not good or not np.isfinite(step).all():
             raise ProtocolError(
@@ -174,6 +209,7 @@ class DataSide:
                 f"{len(self._theta)} finite numbers were expected"
             )
         self._theta = self._theta - step
+        return True
 
     async def catch_up(self, number: int) -> bool:
         """The arbiter's verdicts on all passes before `number`; whether there is a new key."""
