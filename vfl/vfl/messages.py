@@ -98,6 +98,7 @@ class Message:
 
     kind: ClassVar[str]
     protections: ClassVar[dict[str, Protection]]
+    _contents: ClassVar[dict[str, Any]]
 
     def __init_subclass__(cls, *, kind: str) -> None:
         if kind in _kinds:
@@ -105,7 +106,7 @@ class Message:
         cls.kind = kind
         dataclass(frozen=True, eq=False)(cls)
         hints = typing.get_type_hints(cls)
-        cls.protections = {}
+        cls.protections, cls._contents = {}, {}
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
             wrapper = typing.get_origin(hints[field.name]) or hints[field.name]
             if wrapper not in _PROTECTION or hints[field.name] in (Public, Disclosed):
@@ -114,6 +115,7 @@ class Message:
                     "Disclosed[...]; a bare value cannot be sent"
                 )
             cls.protections[field.name] = _PROTECTION[wrapper]
+            cls._contents[field.name] = (*typing.get_args(hints[field.name]), Array)[0]
         _kinds[kind] = cls
 
     @classmethod
@@ -144,7 +146,7 @@ class Message:
     @classmethod
     def content_type(cls, name: str) -> Any:
         """The type inside a field's wrapper; `Array` for ciphertexts and masked values."""
-        return (*typing.get_args(typing.get_type_hints(cls)[name]), Array)[0]
+        return cls._contents[name]
 
     @classmethod
     def carries_array(cls, name: str) -> bool:
