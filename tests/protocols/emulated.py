@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 import vfl
 from vfl import api
 from vfl.context import Context
@@ -35,6 +37,12 @@ class Emulated:
     @property
     def notes(self) -> str:
         return "\n".join(event.text for event in self.events if event.kind == "note")
+
+
+def weights(ours):
+    """The stored weights of all data parties."""
+    paths = (ours.run.folder / name / "model.json" for name in ("bank", *PASSIVES))
+    return [msgspec.json.decode(path.read_bytes())["weights"] for path in paths]
 
 
 def straggling_job(small_job, schedule, *, rows=750, epochs=5, batch_size=150, **options):

@@ -10,9 +10,8 @@ import msgspec
 import numpy as np
 import plaintext
 import pytest
-from emulated import PASSIVES, emulate, straggling_job
+from emulated import PASSIVES, emulate, straggling_job, weights
 from tampering import field, tampering
-from test_stragglers import weights
 
 import vfl
 from vfl.api import ledger_entries

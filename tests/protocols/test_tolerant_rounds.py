@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-import msgspec
 import numpy as np
 import pytest
-from emulated import PASSIVES, emulate, straggling_job
+from emulated import emulate, straggling_job, weights
 from killing import KilledError, kill
 
 import vfl
@@ -28,11 +27,6 @@ TOLERANT = {
     "deadline": ScheduleSpec("deadline"),
     "adaptive": ScheduleSpec("adaptive"),
 }
-
-
-def weights(ours):
-    paths = (ours.run.folder / name / "model.json" for name in ("bank", *PASSIVES))
-    return [msgspec.json.decode(path.read_bytes())["weights"] for path in paths]
 
 
 @pytest.mark.parametrize("schedule", TOLERANT.values(), ids=TOLERANT.keys())
