@@ -27,6 +27,11 @@ class At(NamedTuple):
     number: int
     batch: int
 
+    def after(self, batches: int) -> At:
+        """The round after this one, in passes of so many batches."""
+        last = self.batch + 1 == batches
+        return At(self.number + 1, 0) if last else At(self.number, self.batch + 1)
+
 
 NEVER = At(-1, -1)
 

@@ -75,9 +75,8 @@ class Schedule:
 
     def after(self, at: At) -> At | None:
         """The round after `at`; None after the last one."""
-        if at.batch + 1 < self.batches:
-            return At(at.number, at.batch + 1)
-        return At(at.number + 1, 0) if at.number + 1 < self.passes else None
+        after = at.after(self.batches)
+        return after if after.number < self.passes else None
 
 
 class Scored(NamedTuple):

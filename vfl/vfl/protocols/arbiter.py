@@ -69,7 +69,7 @@ async def passive(ctx: Context, training: Training, X: NDArray[np.float64]) -> F
         await scores.catch_up(at.number)
         if side.usable(message.values):
             await side.descend(at, _rows(message.values, active), message.steps.value)
-        at = side.after(at)
+        at = at.after(len(side.batch_rows))
         await scores.catch_up(at.number)
     return side.fitted()
 
@@ -111,7 +111,7 @@ async def active(
         residual = await side.encrypt(own_part, total)
         contributions.publish(Residual(residual, Public(ended.steps)), at)
         await side.descend(at, residual, ended.steps)
-        at = side.after(at)
+        at = at.after(len(side.batch_rows))
         if await side.catch_up(at.number):
             contributions.renew()
         if not at.batch:

@@ -131,11 +131,6 @@ class DataSide:
     def finished(self) -> bool:
         return self._converged or self.passes >= self._training.model.descent.epochs
 
-    def after(self, at: At) -> At:
-        """The round after this one."""
-        last = at.batch + 1 == len(self._slices)
-        return At(at.number + 1, 0) if last else At(at.number, at.batch + 1)
-
     def batch(self, at: At) -> Batch:
         """Of a round; with `reshuffle` the rows behind it change by pass, alike at all parties."""
         X = self._X
